@@ -1,0 +1,42 @@
+//! Lastack: a connection-table engine.
+//!
+//! Frames go in as bursts, verdicts come out, and in between every connection is known by the RFC 9293
+//! states of *both* its endpoints. One engine serves captures, benchmarks, tests and the wire.
+//!
+//! ```text
+//!  capture ┐                                                              ┌ capture
+//!  memory  ┼─ burst ─ Shard::process(burst, now) ─────────────────────────┼ memory
+//!  wire    ┘   parse → hash → look up → judge → commit → verdict          └ wire
+//! ```
+//!
+//! # Layers
+//!
+//! A module imports only from those to its right; `tests/layers.rs` holds it.
+//!
+//! ```text
+//! main → cli → { replay, bench } → { config, io } → shard → fragments → { tcp, flow } → wire → time
+//!                                                   shard → { table, timer } → time
+//! ```
+//!
+//! | module | its one concern |
+//! |---|---|
+//! | [`time`] | instants, ticks, and the one clock that reads the operating system |
+//! | [`wire`] | views of frames: what a packet says, or what is wrong with it |
+//! | [`tcp`] | both endpoints' state machines, windows, judgements: pure functions |
+//! | [`flow`] | what is not TCP: UDP, ICMP queries, other protocols |
+//! | [`table`] | where connections lie in memory and how they are found |
+//! | [`timer`] | when they are looked at again: the timing wheel |
+//! | [`shard`] | composes all of these into the way of a packet |
+pub mod time;
+pub mod wire;
+pub mod tcp;
+pub mod flow;
+pub mod fragments;
+pub mod table;
+pub mod timer;
+pub mod shard;
+pub mod config;
+pub mod io;
+pub mod replay;
+pub mod bench;
+pub mod cli;
