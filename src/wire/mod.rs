@@ -230,13 +230,11 @@ pub enum Fault {
     BadIcmpType,
     /// A fragment whose offset, length or flags are impossible.
     BadFragment,
-    /// TCP or UDP port 0 where a port is required.
-    BadPort,
 }
 
 impl Fault {
     /// Every fault, in the order of their numbers.
-    pub const ALL: [Fault; 12] = [
+    pub const ALL: [Fault; 11] = [
         Fault::Truncated,
         Fault::BadIpHeader,
         Fault::BadLength,
@@ -248,7 +246,6 @@ impl Fault {
         Fault::BadFlags,
         Fault::BadIcmpType,
         Fault::BadFragment,
-        Fault::BadPort,
     ];
 
     /// The name in JSON and statistics.
@@ -265,7 +262,6 @@ impl Fault {
             Fault::BadFlags => "bad_flags",
             Fault::BadIcmpType => "bad_icmp_type",
             Fault::BadFragment => "bad_fragment",
-            Fault::BadPort => "bad_port",
         }
     }
 }

@@ -1,0 +1,3 @@
+//! Tracking of what is not TCP.
+mod policy;
+pub use policy::Policy;

@@ -1,0 +1,3 @@
+//! TCP tracking.
+mod policy;
+pub use policy::{InexactRst, Policy, TimeWaitOverflow, TimeWaitReuse, Timeouts};
