@@ -15,12 +15,14 @@
 //! checked where every byte it covers was captured.
 
 pub mod checksum;
+mod direction;
 mod icmp;
 mod ip;
 mod link;
 mod parse;
 mod tcp;
 
+pub use direction::Direction;
 pub use parse::{parse, parse_datagram};
 pub use tcp::{Flags, Options, Segment, Seq};
 

@@ -1,0 +1,361 @@
+//! What is kept of a TCP connection: both states, both windows, and a few marks, in forty bytes.
+//!
+//! ```text
+//!  marks    ┌ states 2×4 │ scales 2×4 │ acked 2 │ holes 2 │ stamped 2 │ … one bit each, see Marks
+//!  windows  │ the largest window each endpoint has offered, in units of its scale
+//!  peers    │ end, limit, ack of each endpoint:
+//!           │
+//!           │        ack of the other        end             limit
+//!           │   ───────────┬──────────────────┬────────────────┬─────────► its sequence numbers
+//!           │   received   │  let through     │ may be sent    │ beyond its window
+//!  stamps   └ each endpoint's initial sequence number; once a FIN was sent, its newest timestamp
+//! ```
+//!
+//! The tracker only ever reads a [`Connection`] and answers with another one; where the bytes lie is the
+//! shard's business, through [`Connection::words`] and [`Connection::from_words`].
+
+use super::state::State;
+use crate::wire::{Direction, Seq};
+
+/// The scale that is kept for an endpoint whose SYN offered none (RFC 7323 section 2.2: at most 14 is legal).
+pub(super) const NO_SCALE: u8 = 15;
+
+/// One endpoint, as its sequence numbers and acknowledgements show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Peer {
+    /// The highest sequence number that it has sent, plus one: SYN and FIN count as one each.
+    pub end: Seq,
+    /// The highest sequence number that it may send, plus one: the other's acknowledgement plus window.
+    pub limit: Seq,
+    /// The highest acknowledgement that it has sent; counts once [`Marks::has_acked`] says so.
+    pub ack: Seq,
+    /// The largest window it has offered, in units of its scale.
+    pub window: u16,
+}
+
+/// A TCP connection as the tracker sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection {
+    /// States and everything that is a bit or a few.
+    pub marks: Marks,
+    /// Originator and responder.
+    pub peers: [Peer; 2],
+    /// Initial sequence numbers; where [`Marks::is_stamped`], the newest timestamp (RFC 7323) instead.
+    pub stamps: [u32; 2],
+}
+
+/// States and flags, packed into 32 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Marks(u32);
+
+/// Bits of [`Marks`]. Those that exist once for each endpoint are the originator's; the responder's is
+/// the next one up.
+mod bit {
+    pub(super) const SCALES: u32 = 8;
+    pub(super) const ACKED: u32 = 1 << 16;
+    pub(super) const HOLE: u32 = 1 << 18;
+    pub(super) const STAMPED: u32 = 1 << 20;
+    pub(super) const SYN_REMEMBERED: u32 = 1 << 22;
+    pub(super) const RESET: u32 = 1 << 23;
+    pub(super) const DATA_SINCE_FIN: u32 = 1 << 24;
+    pub(super) const FIN_REPEATS: u32 = 25;
+    pub(super) const FIN_SIDE: u32 = 1 << 29;
+    pub(super) const PICKED_UP: u32 = 1 << 30;
+    pub(super) const RESPONDER_UNSEEN: u32 = 1 << 31;
+}
+
+impl Marks {
+    /// Marks with these states and nothing else.
+    pub const fn new(originator: State, responder: State) -> Marks {
+        Marks(originator as u32 | (responder as u32) << 4)
+    }
+
+    /// The state of the endpoint that sends in `direction`.
+    #[inline]
+    pub const fn state(self, sender: Direction) -> State {
+        State::from_number((self.0 >> (4 * sender as u32) & 15) as u8)
+    }
+
+    /// Both states, originator first.
+    #[inline]
+    pub const fn states(self) -> [State; 2] {
+        [self.state(Direction::Original), self.state(Direction::Reply)]
+    }
+
+    pub(super) fn set_state(&mut self, sender: Direction, state: State) {
+        let shift = 4 * sender as u32;
+        self.0 = self.0 & !(15 << shift) | (state as u32) << shift;
+    }
+
+    /// The window scale of that endpoint, [`NO_SCALE`] before both have offered one.
+    #[inline]
+    pub(super) const fn scale(self, sender: Direction) -> u8 {
+        (self.0 >> (bit::SCALES + 4 * sender as u32) & 15) as u8
+    }
+
+    pub(super) fn set_scale(&mut self, sender: Direction, scale: u8) {
+        let shift = bit::SCALES + 4 * sender as u32;
+        self.0 = self.0 & !(15 << shift) | (scale as u32 & 15) << shift;
+    }
+
+    const fn flag(self, mask: u32) -> bool {
+        self.0 & mask != 0
+    }
+
+    fn set_flag(&mut self, mask: u32, on: bool) {
+        self.0 = if on { self.0 | mask } else { self.0 & !mask };
+    }
+
+    /// Whether that endpoint has acknowledged anything yet.
+    #[inline]
+    pub const fn has_acked(self, sender: Direction) -> bool {
+        self.flag(bit::ACKED << sender as u32)
+    }
+
+    pub(super) fn set_acked(&mut self, sender: Direction) {
+        self.set_flag(bit::ACKED << sender as u32, true);
+    }
+
+    /// Whether something that this endpoint has sent before `end` was not let through: then
+    /// [`super::Irregular`] knows more.
+    pub const fn has_hole(self, sender: Direction) -> bool {
+        self.flag(bit::HOLE << sender as u32)
+    }
+
+    pub(super) fn set_hole(&mut self, sender: Direction, on: bool) {
+        self.set_flag(bit::HOLE << sender as u32, on);
+    }
+
+    /// Whether a SYN that met the live connection is remembered in [`super::Irregular`].
+    pub const fn remembers_syn(self) -> bool {
+        self.flag(bit::SYN_REMEMBERED)
+    }
+
+    pub(super) fn set_remembers_syn(&mut self, on: bool) {
+        self.set_flag(bit::SYN_REMEMBERED, on);
+    }
+
+    /// Whether the connection needs its [`super::Irregular`].
+    #[inline]
+    pub const fn is_irregular(self) -> bool {
+        self.flag(bit::HOLE | bit::HOLE << 1 | bit::SYN_REMEMBERED)
+    }
+
+    /// Forgets what only an [`super::Irregular`] could tell, where there was no room to keep one: a stream
+    /// with a hole then counts as received as far as its receiver acknowledges.
+    pub fn without_irregular(mut self) -> Marks {
+        self.set_flag(bit::SYN_REMEMBERED, false);
+        self
+    }
+
+    /// Whether that endpoint's stamp is a timestamp rather than its initial sequence number.
+    pub(super) const fn is_stamped(self, sender: Direction) -> bool {
+        self.flag(bit::STAMPED << sender as u32)
+    }
+
+    pub(super) fn set_stamped(&mut self, sender: Direction) {
+        self.set_flag(bit::STAMPED << sender as u32, true);
+    }
+
+    /// Whether a valid RST has ended the connection.
+    pub const fn is_reset(self) -> bool {
+        self.flag(bit::RESET)
+    }
+
+    pub(super) fn set_reset(&mut self) {
+        self.set_flag(bit::RESET, true);
+    }
+
+    /// Whether the other side has sent new data since the first FIN: a half-close, not a close.
+    pub(super) const fn has_data_since_fin(self) -> bool {
+        self.flag(bit::DATA_SINCE_FIN)
+    }
+
+    pub(super) fn set_data_since_fin(&mut self) {
+        self.set_flag(bit::DATA_SINCE_FIN, true);
+    }
+
+    /// How often the newest FIN was repeated without an answer, at most 15.
+    pub(super) const fn fin_repeats(self) -> u8 {
+        (self.0 >> bit::FIN_REPEATS & 15) as u8
+    }
+
+    pub(super) fn set_fin_repeats(&mut self, count: u8) {
+        self.0 = self.0 & !(15 << bit::FIN_REPEATS) | (if count > 15 { 15 } else { count as u32 }) << bit::FIN_REPEATS;
+    }
+
+    /// Who sent the FIN whose repetitions are counted.
+    pub(super) const fn fin_side(self) -> Direction {
+        if self.flag(bit::FIN_SIDE) { Direction::Reply } else { Direction::Original }
+    }
+
+    pub(super) fn set_fin_side(&mut self, sender: Direction) {
+        self.set_flag(bit::FIN_SIDE, matches!(sender, Direction::Reply));
+    }
+
+    /// Whether the connection was seen first in mid-stream: its initial sequence numbers and scales are unknown.
+    pub const fn is_picked_up(self) -> bool {
+        self.flag(bit::PICKED_UP)
+    }
+
+    pub(super) fn set_picked_up(&mut self) {
+        self.set_flag(bit::PICKED_UP | bit::RESPONDER_UNSEEN, true);
+    }
+
+    /// Whether nothing of the responder was seen since the pickup, so that how far it has sent is unknown.
+    pub(super) const fn is_responder_unseen(self) -> bool {
+        self.flag(bit::RESPONDER_UNSEEN)
+    }
+
+    pub(super) fn set_responder_seen(&mut self) {
+        self.set_flag(bit::RESPONDER_UNSEEN, false);
+    }
+
+    /// Whether the shortest way is right for this connection: both ESTABLISHED, both have acknowledged,
+    /// nothing irregular, nothing unknown.
+    #[inline]
+    pub(super) const fn is_plain(self) -> bool {
+        const LOOKED_AT: u32 = 0xff
+            | bit::ACKED * 3
+            | bit::HOLE * 3
+            | bit::SYN_REMEMBERED
+            | bit::RESPONDER_UNSEEN
+            | bit::PICKED_UP;
+        const PLAIN: u32 = Marks::new(State::Established, State::Established).0 | bit::ACKED * 3;
+        self.0 & LOOKED_AT == PLAIN
+    }
+}
+
+impl Connection {
+    /// The endpoint that sends in `direction`.
+    #[inline]
+    pub const fn peer(&self, sender: Direction) -> &Peer {
+        &self.peers[sender as usize]
+    }
+
+    pub(super) fn peer_mut(&mut self, sender: Direction) -> &mut Peer {
+        &mut self.peers[sender as usize]
+    }
+
+    /// The state of the endpoint that sends in `direction`.
+    #[inline]
+    pub const fn state(&self, sender: Direction) -> State {
+        self.marks.state(sender)
+    }
+
+    /// The initial sequence number of that endpoint, where it is still known.
+    pub(super) fn initial(&self, sender: Direction) -> Option<Seq> {
+        let known = !self.marks.is_picked_up()
+            && !self.marks.is_stamped(sender)
+            && !matches!(self.state(sender), State::Listen);
+        known.then(|| Seq(self.stamps[sender.index()]))
+    }
+
+    /// The newest timestamp that endpoint has sent, where one was seen since the first FIN.
+    pub(super) fn timestamp(&self, sender: Direction) -> Option<u32> {
+        self.marks.is_stamped(sender).then(|| self.stamps[sender.index()])
+    }
+
+    /// The largest window that endpoint has offered, in bytes.
+    pub(super) const fn window(&self, sender: Direction) -> u32 {
+        (self.peer(sender).window as u32) << self.effective_scale(sender)
+    }
+
+    /// How far that endpoint's window field is shifted.
+    #[inline]
+    pub(super) const fn effective_scale(&self, sender: Direction) -> u8 {
+        let scale = self.marks.scale(sender);
+        if scale == NO_SCALE { 0 } else { scale }
+    }
+
+    /// The connection as five words of a cache line.
+    #[inline]
+    pub fn words(&self) -> [u64; 5] {
+        let [originator, responder] = &self.peers;
+        let pair = |low: u32, high: u32| low as u64 | (high as u64) << 32;
+        [
+            pair(self.marks.0, originator.window as u32 | (responder.window as u32) << 16),
+            pair(originator.end.0, originator.limit.0),
+            pair(responder.end.0, responder.limit.0),
+            pair(originator.ack.0, responder.ack.0),
+            pair(self.stamps[0], self.stamps[1]),
+        ]
+    }
+
+    /// The connection that [`Connection::words`] wrote.
+    #[inline]
+    pub fn from_words(words: [u64; 5]) -> Connection {
+        let low = |word: u64| word as u32;
+        let high = |word: u64| (word >> 32) as u32;
+        let windows = high(words[0]);
+        Connection {
+            marks: Marks(low(words[0])),
+            peers: [
+                Peer {
+                    end: Seq(low(words[1])),
+                    limit: Seq(high(words[1])),
+                    ack: Seq(low(words[3])),
+                    window: windows as u16,
+                },
+                Peer {
+                    end: Seq(low(words[2])),
+                    limit: Seq(high(words[2])),
+                    ack: Seq(high(words[3])),
+                    window: (windows >> 16) as u16,
+                },
+            ],
+            stamps: [low(words[4]), high(words[4])],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_bring_back_the_same_connection() {
+        let mut marks = Marks::new(State::FinWait2, State::CloseWait);
+        marks.set_scale(Direction::Original, 7);
+        marks.set_scale(Direction::Reply, NO_SCALE);
+        marks.set_fin_repeats(9);
+        marks.set_fin_side(Direction::Reply);
+        let peer =
+            |n: u32| Peer { end: Seq(n), limit: Seq(n + 1), ack: Seq(n + 2), window: n as u16 + 3 };
+        let connection = Connection { marks, peers: [peer(0xffff_0000), peer(77)], stamps: [5, 6] };
+        assert_eq!(Connection::from_words(connection.words()), connection);
+    }
+
+    #[test]
+    fn every_mark_has_bits_of_its_own() {
+        type Set = fn(&mut Marks);
+        let setters: [Set; 15] = [
+            |m| m.set_scale(Direction::Original, 15),
+            |m| m.set_scale(Direction::Reply, 15),
+            |m| m.set_acked(Direction::Original),
+            |m| m.set_acked(Direction::Reply),
+            |m| m.set_hole(Direction::Original, true),
+            |m| m.set_hole(Direction::Reply, true),
+            |m| m.set_stamped(Direction::Original),
+            |m| m.set_stamped(Direction::Reply),
+            |m| m.set_remembers_syn(true),
+            Marks::set_reset,
+            Marks::set_data_since_fin,
+            |m| m.set_fin_repeats(15),
+            |m| m.set_fin_side(Direction::Reply),
+            Marks::set_picked_up,
+            |m| {
+                m.set_state(Direction::Original, State::from_number(10));
+                m.set_state(Direction::Reply, State::from_number(10));
+            },
+        ];
+        let mut taken = 0_u32;
+        for set in setters {
+            let mut marks = Marks(0);
+            set(&mut marks);
+            assert_ne!(marks.0, 0);
+            assert_eq!(taken & marks.0, 0, "{:#x} is taken twice", taken & marks.0);
+            taken |= marks.0;
+        }
+    }
+}
