@@ -219,8 +219,7 @@ impl Marks {
             | bit::ACKED * 3
             | bit::HOLE * 3
             | bit::SYN_REMEMBERED
-            | bit::RESPONDER_UNSEEN
-            | bit::PICKED_UP;
+            | bit::RESPONDER_UNSEEN;
         const PLAIN: u32 = Marks::new(State::Established, State::Established).0 | bit::ACKED * 3;
         self.0 & LOOKED_AT == PLAIN
     }
@@ -241,6 +240,12 @@ impl Connection {
     #[inline]
     pub const fn state(&self, sender: Direction) -> State {
         self.marks.state(sender)
+    }
+
+    /// Whether that endpoint has sent its FIN: a CLOSED that no RST has brought about has, and more.
+    pub(super) const fn has_sent_fin(&self, sender: Direction) -> bool {
+        let state = self.state(sender);
+        state.has_sent_fin() || matches!(state, State::Closed) && !self.marks.is_reset()
     }
 
     /// The initial sequence number of that endpoint, where it is still known.

@@ -1,3 +1,48 @@
-//! TCP tracking.
+//! TCP from the middle of the path: both endpoints' states, windows, and the judgement of segments.
+//!
+//! Pure functions over small values: no clock, no memory, no packet bytes but a segment's numbers. The
+//! shard asks [`judge_plain`] and [`judge`] about a segment of a known connection and [`begin`] about one
+//! without, and writes down what they answer.
+//!
+//! ```text
+//!  Connection + Irregular + Segment + Policy ──► Judgement { Accept │ Renew │ Refuse }
+//!       ▲                                             │
+//!       └───────────── the shard commits ─────────────┘
+//! ```
+//!
+//! | file | its one concern |
+//! |---|---|
+//! | `state` | one endpoint's machine: two total tables |
+//! | `connection` | what is kept, in forty bytes |
+//! | `irregular` | holes in a stream and the remembered SYN |
+//! | `window` | which numbers fit |
+//! | `open`, `close`, `reset`, `reuse` | what begins, moves, aborts and replaces a connection |
+//! | `judge` | puts these together |
+//! | `timer` | which timer governs |
+//! | `policy`, `refusal` | what the operator decides; why a segment is refused |
+
+mod close;
+mod connection;
+mod irregular;
+mod judge;
+mod open;
 mod policy;
+mod refusal;
+mod reset;
+mod reuse;
+mod state;
+mod timer;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use connection::{Connection, Marks, Peer};
+pub use irregular::{Irregular, RememberedSyn, Stream};
+pub use judge::{Accepted, Judgement, Situation, judge, judge_plain};
+pub use open::{Opening, begin};
 pub use policy::{InexactRst, Policy, TimeWaitOverflow, TimeWaitReuse, Timeouts};
+pub use refusal::{Detail, Refusal};
+pub use state::{Received, Sent, State};
+pub use timer::{Rearm, Timer, time_wait_span};
+pub use window::detail;

@@ -1,0 +1,215 @@
+//! What a segment does to an open or closing connection: streams, FINs, acknowledgements, and the timer.
+
+use super::connection::Connection;
+use super::irregular::{Irregular, Stream};
+use super::policy::Policy;
+use super::state::{Received, Sent, State};
+use super::timer::{Rearm, Timer};
+use crate::time::{Span, Tick};
+use crate::wire::{Direction, Flags, Segment};
+
+/// What a segment brought that was not there before.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct News {
+    /// Payload beyond what its sender had sent.
+    data: bool,
+    /// An acknowledgement beyond what its sender had acknowledged.
+    ack: bool,
+    /// A FIN that had been sent before.
+    repeated_fin: bool,
+}
+
+/// Moves both endpoints by a segment with ACK that fits, and says what was new about it.
+pub(super) fn advance(
+    connection: &mut Connection,
+    irregular: &mut Irregular,
+    sender: Direction,
+    segment: &Segment<'_>,
+    now: Tick,
+    note: &mut Tick,
+) -> News {
+    let receiver = sender.opposite();
+    let had_fin = connection.has_sent_fin(sender);
+    let mut news = News {
+        data: segment.payload > 0 && segment.end().is_after(connection.peer(sender).end),
+        ack: !connection.marks.has_acked(sender) || segment.ack.is_after(connection.peer(sender).ack),
+        repeated_fin: false,
+    };
+    take_in_numbers(connection, irregular, sender, segment);
+    acknowledge(connection, irregular, sender, segment);
+    if segment.flags.has(Flags::FIN) {
+        news.repeated_fin = had_fin;
+        if !had_fin {
+            send_fin(connection, sender, segment);
+        }
+        count_fin(connection, sender, had_fin);
+        *note = now;
+    } else if connection.marks.fin_side() != sender {
+        connection.marks.set_fin_repeats(0);
+    }
+    deliver_fin(connection, sender);
+    // The acknowledgement may have closed a hole before the other side's FIN.
+    deliver_fin(connection, receiver);
+    let other_closed = connection.has_sent_fin(receiver);
+    if news.data && other_closed && !had_fin {
+        connection.marks.set_data_since_fin();
+    }
+    if other_closed || connection.has_sent_fin(sender) {
+        note_timestamp(connection, sender, segment);
+    }
+    news
+}
+
+/// Sequence numbers, acknowledgement and window of a segment that fits.
+fn take_in_numbers(
+    connection: &mut Connection,
+    irregular: &mut Irregular,
+    sender: Direction,
+    segment: &Segment<'_>,
+) {
+    let receiver = sender.opposite();
+    if sender == Direction::Reply {
+        connection.marks.set_responder_seen();
+    }
+    let end = connection.peer(sender).end;
+    let had_hole = connection.marks.has_hole(sender);
+    // In mid-stream nobody knows what came before the first segment: no hole there.
+    let first_seen = connection.marks.is_picked_up() && !connection.marks.has_acked(sender);
+    if had_hole || (segment.seq.is_after(end) && !first_seen) {
+        if !had_hole {
+            irregular.streams[sender.index()] = Stream::unbroken(end);
+        }
+        irregular.streams[sender.index()].extend(segment.seq, segment.end());
+    }
+    let acked = connection.marks.has_acked(sender);
+    connection.marks.set_acked(sender);
+    let scale = connection.effective_scale(sender);
+    let peer = connection.peer_mut(sender);
+    peer.end = end.max(segment.end());
+    peer.ack = if acked { peer.ack.max(segment.ack) } else { segment.ack };
+    peer.window = peer.window.max(segment.window);
+    let limit = segment.ack.plus(u32::from(segment.window) << scale);
+    let other = connection.peer_mut(receiver);
+    other.limit = other.limit.max(limit);
+    // Acknowledged is received, and in mid-stream also sent: before this segment nobody was looking.
+    other.end = other.end.max(segment.ack);
+    settle_hole(connection, irregular, sender, segment.seq.is_after(end) && !first_seen);
+}
+
+/// Closes or keeps the hole in the stream of `sender`.
+fn settle_hole(connection: &mut Connection, irregular: &mut Irregular, sender: Direction, opened: bool) {
+    if connection.marks.has_hole(sender) || opened {
+        let stream = &mut irregular.streams[sender.index()];
+        let broken = stream.contiguous.is_before(connection.peer(sender).end);
+        connection.marks.set_hole(sender, broken);
+    }
+}
+
+/// What the acknowledgement of `sender` says about what the other side has sent.
+fn acknowledge(connection: &mut Connection, irregular: &mut Irregular, sender: Direction, segment: &Segment<'_>) {
+    let receiver = sender.opposite();
+    if connection.marks.has_hole(receiver) {
+        irregular.streams[receiver.index()].reach(segment.ack);
+        settle_hole(connection, irregular, receiver, false);
+    }
+    let state = connection.state(receiver);
+    if state == State::SynReceived {
+        let acked = connection.initial(receiver).is_none_or(|initial| segment.ack.is_after(initial));
+        if acked {
+            connection.marks.set_state(receiver, state.received(Received::AckOfSyn));
+        }
+    } else if state.has_sent_fin() && segment.ack == connection.peer(receiver).end {
+        // An acknowledged FIN has arrived, whatever was seen of what lies before it.
+        deliver_fin(connection, receiver);
+        connection.marks.set_state(receiver, connection.state(receiver).received(Received::AckOfFin));
+    }
+}
+
+/// The sender's state after its first FIN. If the other side's FIN was let through to it and this one does not
+/// acknowledge that, the two crossed.
+fn send_fin(connection: &mut Connection, sender: Direction, segment: &Segment<'_>) {
+    let receiver = sender.opposite();
+    let other_fin = connection.state(receiver).has_sent_fin();
+    let crossed = other_fin && segment.ack.is_before(connection.peer(receiver).end);
+    let event = if crossed { Sent::CrossedFin } else { Sent::Fin };
+    connection.marks.set_state(sender, connection.state(sender).sent(event));
+}
+
+/// Counts the repetitions of one side's FIN.
+fn count_fin(connection: &mut Connection, sender: Direction, repeated: bool) {
+    let marks = &mut connection.marks;
+    let repeats = if repeated && marks.fin_side() == sender { marks.fin_repeats() + 1 } else { u8::from(repeated) };
+    marks.set_fin_side(sender);
+    marks.set_fin_repeats(repeats);
+}
+
+/// The FIN of `sender` reaches the other side once everything before it has.
+fn deliver_fin(connection: &mut Connection, sender: Direction) {
+    if connection.state(sender).has_sent_fin() && !connection.marks.has_hole(sender) {
+        let receiver = sender.opposite();
+        let state = connection.state(receiver);
+        if !matches!(state, State::CloseWait | State::LastAck | State::Closing | State::TimeWait | State::Closed) {
+            connection.marks.set_state(receiver, state.received(Received::Fin));
+        }
+    }
+}
+
+/// From the first FIN on, each side's newest timestamp is kept in place of its initial sequence number, for
+/// RFC 6191.
+pub(super) fn note_timestamp(connection: &mut Connection, sender: Direction, segment: &Segment<'_>) {
+    if let Some((value, _)) = segment.options.timestamps() {
+        let newer = connection.timestamp(sender).is_none_or(|old| (value.wrapping_sub(old) as i32) > 0);
+        if newer {
+            connection.stamps[sender.index()] = value;
+            connection.marks.set_stamped(sender);
+        }
+    }
+}
+
+/// What a segment that moved the connection from `before` to `after` does to the timer: the contract's
+/// table "what starts it again".
+pub(super) fn rearm(
+    before: &Connection,
+    after: &Connection,
+    news: News,
+    policy: &Policy,
+    last_fin: Tick,
+    now: Tick,
+) -> Rearm {
+    let timer = Timer::of(after);
+    if timer != Timer::of(before) {
+        return Rearm::Start(timer);
+    }
+    match timer {
+        Timer::Established => Rearm::Start(timer),
+        Timer::HalfClosed if news.data => Rearm::Start(timer),
+        Timer::FinWait1 | Timer::Closing | Timer::FinTimeout | Timer::HalfClosed if news.repeated_fin => {
+            repeated_fin(timer, after.marks.fin_repeats(), policy, now.since(last_fin))
+        }
+        Timer::FinWait1 if news.data || news.ack => Rearm::Start(timer),
+        Timer::TimeWait => {
+            let entered = Direction::BOTH
+                .into_iter()
+                .any(|side| after.state(side) == State::TimeWait && before.state(side) != State::TimeWait);
+            let restarts = news.repeated_fin && policy.time_wait_restart;
+            if entered || restarts { Rearm::Start(timer) } else { Rearm::Keep }
+        }
+        Timer::SynSent
+        | Timer::SynReceived
+        | Timer::Closing
+        | Timer::FinTimeout
+        | Timer::HalfClosed
+        | Timer::FinWait1
+        | Timer::Closed => Rearm::Keep,
+    }
+}
+
+/// A FIN repeated `repeats` times: `fin_wait_1` starts again until `orphan_retries` are used up; then, every
+/// answer missing, the connection goes after twice the last interval. 0 switches the rule off.
+fn repeated_fin(timer: Timer, repeats: u8, policy: &Policy, interval: Span) -> Rearm {
+    let retries = policy.orphan_retries;
+    if retries > 0 && repeats >= retries {
+        return if repeats == retries { Rearm::AtMost(interval.times(2)) } else { Rearm::Keep };
+    }
+    if timer == Timer::FinWait1 { Rearm::Start(timer) } else { Rearm::Keep }
+}

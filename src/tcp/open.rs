@@ -1,0 +1,154 @@
+//! How a connection begins: by a SYN, in mid-stream, or by the answer to a remembered SYN.
+
+use super::connection::{Connection, Marks, NO_SCALE, Peer};
+use super::irregular::{Irregular, RememberedSyn, Stream};
+use super::policy::Policy;
+use super::refusal::Refusal;
+use super::state::State;
+use super::timer::Timer;
+use crate::time::Tick;
+use crate::wire::{Direction, Flags, Segment, Seq};
+
+/// The largest window there can be (RFC 7323 section 2.3): assumed of an endpoint that was not seen yet.
+const LARGEST_WINDOW: u32 = 1 << 30;
+/// The largest scale, assumed where the SYNs were not seen: too wide a window refuses nothing legitimate.
+const UNKNOWN_SCALE: u8 = 14;
+
+/// A connection that begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// The connection after its first segment.
+    pub connection: Connection,
+    /// Its irregular part, where it begins with one.
+    pub irregular: Option<Irregular>,
+    /// The timer that runs from now on.
+    pub timer: Timer,
+    /// When its SYN came, for the handshake's round trip.
+    pub note: Tick,
+    /// The way its first segment goes, seen from the new connection: its originator is whoever sent the SYN,
+    /// also where that was the old connection's responder.
+    pub direction: Direction,
+}
+
+/// What a segment without a connection begins; refused where it cannot or must not.
+#[cold]
+pub fn begin(segment: &Segment<'_>, policy: &Policy, quiet: bool, now: Tick) -> Result<Opening, Refusal> {
+    if segment.flags.has(Flags::RST) || segment.flags.has(Flags::SYN.with(Flags::ACK)) {
+        return Err(Refusal::NoConnection);
+    }
+    if segment.flags.has(Flags::SYN) {
+        return if quiet { Err(Refusal::QuietTime) } else { Ok(by_syn(segment, now)) };
+    }
+    if policy.loose { Ok(in_mid_stream(segment, now)) } else { Err(Refusal::NoSyn) }
+}
+
+/// The first segment is a SYN: SYN_SENT/LISTEN.
+pub(super) fn by_syn(segment: &Segment<'_>, now: Tick) -> Opening {
+    let mut marks = Marks::new(State::SynSent, State::Listen);
+    marks.set_scale(Direction::Original, segment.options.window_scale().unwrap_or(NO_SCALE));
+    let end = segment.end();
+    let originator = Peer { end, limit: end, ack: Seq(0), window: segment.window };
+    let connection =
+        Connection { marks, peers: [originator, Peer::default()], stamps: [segment.seq.0, 0] };
+    Opening { connection, irregular: None, timer: Timer::SynSent, note: now, direction: Direction::Original }
+}
+
+/// The first segment seen is none of the handshake's: ESTABLISHED/ESTABLISHED, or with a FIN
+/// FIN_WAIT_1/CLOSE_WAIT. What the responder has sent and how far windows are scaled is unknown, so the
+/// widest is assumed until it speaks.
+fn in_mid_stream(segment: &Segment<'_>, now: Tick) -> Opening {
+    let fin = segment.flags.has(Flags::FIN);
+    let mut marks = if fin {
+        Marks::new(State::FinWait1, State::CloseWait)
+    } else {
+        Marks::new(State::Established, State::Established)
+    };
+    marks.set_picked_up();
+    marks.set_acked(Direction::Original);
+    marks.set_scale(Direction::Original, UNKNOWN_SCALE);
+    marks.set_scale(Direction::Reply, UNKNOWN_SCALE);
+    let end = segment.end();
+    let offered = u32::from(segment.window) << UNKNOWN_SCALE;
+    let originator = Peer { end, limit: end.plus(LARGEST_WINDOW), ack: segment.ack, window: segment.window };
+    let responder =
+        Peer { end: segment.ack, limit: segment.ack.plus(offered), ack: Seq(0), window: u16::MAX };
+    let mut connection = Connection { marks, peers: [originator, responder], stamps: [0, 0] };
+    if fin {
+        super::close::note_timestamp(&mut connection, Direction::Original, segment);
+    }
+    let timer = Timer::of(&connection);
+    Opening { connection, irregular: None, timer, note: now, direction: Direction::Original }
+}
+
+/// A SYN-ACK that answers a remembered SYN: ESTABLISHED/SYN_RECEIVED at once. `replaced` is the SYN that the
+/// old connection had begun with, where that one was still opening: it may yet be the one that lives
+/// (RFC 9293 figure 8), so it is remembered in turn.
+pub(super) fn by_syn_ack(
+    syn: &RememberedSyn,
+    segment: &Segment<'_>,
+    replaced: Option<RememberedSyn>,
+) -> Opening {
+    let mut marks = Marks::new(State::SynSent, State::Listen);
+    marks.set_scale(Direction::Original, syn.scale);
+    let originator = Peer { end: syn.end, limit: syn.end, ack: Seq(0), window: syn.window };
+    let mut connection =
+        Connection { marks, peers: [originator, Peer::default()], stamps: [syn.seq.0, 0] };
+    answer(&mut connection, Direction::Reply, segment);
+    let irregular = replaced.map(|replaced| {
+        connection.marks.set_remembers_syn(true);
+        let streams = connection.peers.map(|peer| Stream::unbroken(peer.end));
+        // The old connection's directions are the new one's, or the other way round where the SYN came
+        // from its responder.
+        let sender = if syn.sender == replaced.sender { Direction::Original } else { Direction::Reply };
+        Irregular { streams, syn: Some(RememberedSyn { sender, ..replaced }) }
+    });
+    let timer = Timer::of(&connection);
+    Opening { connection, irregular, timer, note: syn.at, direction: Direction::Reply }
+}
+
+/// Takes in a SYN-ACK of `sender` that acknowledges the other's SYN, or the SYN of a simultaneous open:
+/// numbers, windows and scales. Scaling holds only if both SYNs offered it (RFC 7323 section 2.2), and the
+/// window of a SYN itself is never scaled.
+pub(super) fn answer(connection: &mut Connection, sender: Direction, segment: &Segment<'_>) {
+    use super::state::{Received, Sent};
+    let other = sender.opposite();
+    let offer = segment.options.window_scale().unwrap_or(NO_SCALE);
+    let theirs = connection.marks.scale(other);
+    let both = offer != NO_SCALE && theirs != NO_SCALE;
+    let (own_scale, other_scale) = if both { (offer, theirs) } else { (0, 0) };
+    connection.marks.set_scale(sender, own_scale);
+    connection.marks.set_scale(other, other_scale);
+
+    let other_window = connection.peer(other).window;
+    let first = segment.seq.plus(1);
+    *connection.peer_mut(sender) = Peer {
+        end: segment.end(),
+        limit: first.plus(u32::from(other_window)).max(segment.end()),
+        ack: segment.ack,
+        window: units(segment.window, own_scale),
+    };
+    connection.peer_mut(other).window = units(other_window, other_scale);
+    connection.stamps[sender.index()] = segment.seq.0;
+
+    let own = connection.state(sender);
+    let theirs = connection.state(other);
+    let has_ack = segment.flags.has(Flags::ACK);
+    if has_ack {
+        connection.marks.set_acked(sender);
+        let limit = segment.ack.plus(u32::from(segment.window));
+        let peer = connection.peer_mut(other);
+        peer.limit = peer.limit.max(limit);
+        connection.marks.set_state(sender, own.sent(Sent::SynAck));
+        connection.marks.set_state(other, theirs.received(Received::SynAck));
+    } else {
+        let limit = connection.peer(other).end.plus(u32::from(segment.window));
+        connection.peer_mut(other).limit = limit;
+        connection.marks.set_state(sender, own.sent(Sent::Syn).received(Received::Syn));
+        connection.marks.set_state(other, theirs.received(Received::Syn));
+    }
+}
+
+/// A SYN's unscaled window in units of `scale`, rounded up.
+const fn units(window: u16, scale: u8) -> u16 {
+    (window as u32).div_ceil(1 << scale) as u16
+}

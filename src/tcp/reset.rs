@@ -1,0 +1,81 @@
+//! Which RST counts (RFC 5961 section 3, seen from the middle).
+//!
+//! ```text
+//!                 exact                             exact
+//!       invalid     │   inside, not exact: inexact_rst │   inside: inexact_rst      invalid
+//!  ─────────────────┼──────────────────────────────────┼──────────────────────┼────────────► seq
+//!       highest ack of its receiver      contiguous end of its sender       limit
+//! ```
+//!
+//! Two numbers are exact because two things can be true: the receiver expects the byte it has acknowledged,
+//! or, while its acknowledgement is under way, the byte behind what was let through to it.
+
+use super::connection::Connection;
+use super::irregular::Irregular;
+use super::refusal::Refusal;
+use super::state::State;
+use super::window;
+use crate::wire::{Direction, Flags, Segment, Seq};
+
+/// How an RST stands to the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exactness {
+    /// At the very next byte: it counts.
+    Exact,
+    /// Inside the window only.
+    Inside,
+}
+
+/// The end of what was let through of `sender` without a gap.
+pub(super) fn contiguous(connection: &Connection, irregular: &Irregular, sender: Direction) -> Seq {
+    if connection.marks.has_hole(sender) {
+        irregular.streams[sender.index()].contiguous
+    } else {
+        connection.peer(sender).end
+    }
+}
+
+/// Holds an RST of `sender` against the connection.
+pub(super) fn exactness(
+    connection: &Connection,
+    irregular: &Irregular,
+    sender: Direction,
+    segment: &Segment<'_>,
+) -> Result<Exactness, Refusal> {
+    let receiver = sender.opposite();
+    if connection.state(receiver) == State::SynSent {
+        return answers_syn(connection, irregular, receiver, segment);
+    }
+    let contiguous = contiguous(connection, irregular, sender);
+    let acked = connection.marks.has_acked(receiver).then(|| connection.peer(receiver).ack);
+    if segment.seq == contiguous || acked == Some(segment.seq) {
+        return Ok(Exactness::Exact);
+    }
+    let lowest = acked.unwrap_or(contiguous);
+    let inside = segment.seq.is_after(lowest) && segment.seq.is_before(connection.peer(sender).limit);
+    if inside { Ok(Exactness::Inside) } else { Err(Refusal::OutOfWindow) }
+}
+
+/// An RST that reaches SYN_SENT must acknowledge exactly the SYN (RFC 9293 section 3.10.7.3), the one that
+/// began the connection or the one that was sent in its place.
+fn answers_syn(
+    connection: &Connection,
+    irregular: &Irregular,
+    receiver: Direction,
+    segment: &Segment<'_>,
+) -> Result<Exactness, Refusal> {
+    let own = Seq(connection.stamps[receiver.index()]).plus(1);
+    let remembered = irregular
+        .syn
+        .filter(|syn| connection.marks.remembers_syn() && syn.sender == receiver)
+        .is_some_and(|syn| segment.ack == syn.seq.plus(1) || segment.ack == syn.end);
+    // With data on the SYN (RFC 7413) its end may be acknowledged just as well.
+    let exact = segment.ack == own || segment.ack == connection.peer(receiver).end || remembered;
+    if segment.flags.has(Flags::ACK) && exact { Ok(Exactness::Exact) } else { Err(Refusal::AckOutOfWindow) }
+}
+
+/// Whether a late RST fits what was there, after both FINs or another RST.
+pub(super) fn fits_late(connection: &Connection, sender: Direction, segment: &Segment<'_>) -> bool {
+    let [low, high] = window::sequence_range(connection, sender);
+    !segment.seq.is_before(low) && !segment.seq.is_after(high)
+}

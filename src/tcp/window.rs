@@ -1,0 +1,76 @@
+//! Whether a segment's numbers fit what both endpoints have said (after van Rooij, "Real Stateful TCP Packet
+//! Filtering in IP Filter", and RFC 5961 section 5.2 for the acknowledgement).
+//!
+//! ```text
+//!             expected[0]                                        expected[1]
+//!                  │◄─ largest window the receiver has offered ─► end ◄─ may still be sent ─► limit
+//!  ────────────────┼─────────────────────────────────────────────┼────────────────────────┼────► seq
+//! ```
+
+use super::connection::Connection;
+use super::refusal::{Detail, Refusal};
+use crate::wire::{Direction, Segment, Seq};
+
+/// The range of sequence numbers in which `sender` may send now: its first byte at or behind the first,
+/// its last before the second, plus one. The one is for zero-window probes (RFC 9293 section 3.8.6.1) and
+/// for a FIN at the edge.
+#[inline]
+pub(super) fn sequence_range(connection: &Connection, sender: Direction) -> [Seq; 2] {
+    let peer = connection.peer(sender);
+    // At least one byte back: a keep-alive repeats the last one (RFC 9293 section 3.8.4).
+    let window = connection.window(sender.opposite()).max(1);
+    [peer.end.minus(window), peer.limit.plus(1)]
+}
+
+/// The range of acknowledgements that `sender` may send now.
+#[inline]
+pub(super) fn ack_range(connection: &Connection, sender: Direction) -> [Seq; 2] {
+    let other = connection.peer(sender.opposite());
+    let highest = if connection.marks.is_responder_unseen() { other.limit } else { other.end };
+    let lowest = if connection.marks.has_acked(sender) {
+        connection.peer(sender).ack.minus(connection.window(sender).max(1))
+    } else {
+        // Nothing acknowledged yet: whatever the other has sent so far may be.
+        highest.minus(i32::MAX as u32)
+    };
+    [lowest, highest]
+}
+
+/// Whether `segment`, which bears an ACK, fits; the refusal otherwise.
+#[inline]
+pub(super) fn check(connection: &Connection, sender: Direction, segment: &Segment<'_>) -> Result<(), Refusal> {
+    let [low, high] = sequence_range(connection, sender);
+    if segment.seq.is_before(low) || segment.end().is_after(high) {
+        return Err(Refusal::OutOfWindow);
+    }
+    let [low, high] = ack_range(connection, sender);
+    if segment.ack.is_before(low) || segment.ack.is_after(high) {
+        return Err(Refusal::AckOutOfWindow);
+    }
+    Ok(())
+}
+
+/// The numbers behind `refusal`, worked out only once there is one.
+#[cold]
+pub fn detail(
+    connection: &Connection,
+    sender: Direction,
+    segment: &Segment<'_>,
+    refusal: Refusal,
+) -> Detail {
+    let [low, high] = match refusal {
+        Refusal::AckOutOfWindow | Refusal::UnexpectedSynAck | Refusal::NotSynchronized => {
+            ack_range(connection, sender)
+        }
+        Refusal::TimeWait => [connection.peer(sender).end.plus(1); 2],
+        Refusal::AfterFin => [connection.peer(sender).end; 2],
+        Refusal::RstNotExact | Refusal::OutOfWindow => sequence_range(connection, sender),
+        Refusal::QuietTime | Refusal::NoSyn | Refusal::NoConnection => [segment.seq; 2],
+    };
+    Detail {
+        seq: segment.seq.0,
+        ack: segment.ack.0,
+        expected: [low.0, high.0],
+        window: connection.window(sender.opposite()),
+    }
+}
