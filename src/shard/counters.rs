@@ -1,0 +1,64 @@
+//! What a shard has done, as numbers that only grow.
+
+use super::record::End;
+use super::verdict::{Action, Class, Reason, Verdict};
+
+/// The counters of one shard. Held frames count once their verdict is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counters {
+    /// Packets let through.
+    pub accepted: u64,
+    /// Packets dropped.
+    pub dropped: u64,
+    /// Packets by class, in the order of [`Class::ALL`].
+    pub by_class: [u64; Class::ALL.len()],
+    /// Packets by reason, in the order of [`Reason::all`], accepted ones with a reason included.
+    pub by_reason: [u64; Reason::COUNT],
+    /// Connections begun.
+    pub begun: u64,
+    /// Connections ended, in the order of [`End::ALL`].
+    pub ended: [u64; End::ALL.len()],
+    /// How often a hole or a SYN could not be remembered because every annex was taken.
+    pub annexes_exhausted: u64,
+}
+
+impl Counters {
+    pub(super) const ZERO: Counters = Counters {
+        accepted: 0,
+        dropped: 0,
+        by_class: [0; Class::ALL.len()],
+        by_reason: [0; Reason::COUNT],
+        begun: 0,
+        ended: [0; End::ALL.len()],
+        annexes_exhausted: 0,
+    };
+
+    #[inline]
+    pub(super) fn count(&mut self, verdict: &Verdict) {
+        match verdict.action {
+            Action::Accept => self.accepted += 1,
+            Action::Drop => self.dropped += 1,
+            Action::Held => return,
+        }
+        self.by_class[verdict.class as usize] += 1;
+        if let Some(reason) = verdict.reason {
+            self.by_reason[reason.number()] += 1;
+        }
+    }
+
+    /// Adds another shard's.
+    pub fn add(&mut self, other: &Counters) {
+        let sums = |mine: &mut [u64], theirs: &[u64]| {
+            for (mine, theirs) in mine.iter_mut().zip(theirs) {
+                *mine += theirs;
+            }
+        };
+        self.accepted += other.accepted;
+        self.dropped += other.dropped;
+        sums(&mut self.by_class, &other.by_class);
+        sums(&mut self.by_reason, &other.by_reason);
+        self.begun += other.begun;
+        sums(&mut self.ended, &other.ended);
+        self.annexes_exhausted += other.annexes_exhausted;
+    }
+}

@@ -1,0 +1,145 @@
+//! A connection as it is told to people: when it ends, or when somebody asks.
+
+use std::net::IpAddr;
+
+use crate::flow::Flow;
+use crate::table::{Connection, Index, Sense, Table};
+use crate::tcp::{self, State};
+use crate::time::{Tick, Time};
+use crate::wire::protocol;
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum End {
+    /// Both FINs done and TIME_WAIT over.
+    Closed,
+    /// A valid RST.
+    Reset,
+    /// Any other timer.
+    Expired,
+    /// The table, or the share of TIME_WAIT in it, was full.
+    Evicted,
+    /// An operator.
+    Deleted,
+    /// A new incarnation took the tuple.
+    Reused,
+}
+
+impl End {
+    /// Every end, in the order of their numbers.
+    pub const ALL: [End; 6] =
+        [End::Closed, End::Reset, End::Expired, End::Evicted, End::Deleted, End::Reused];
+
+    /// The name in JSON and statistics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            End::Closed => "closed",
+            End::Reset => "reset",
+            End::Expired => "expired",
+            End::Evicted => "evicted",
+            End::Deleted => "deleted",
+            End::Reused => "reused",
+        }
+    }
+}
+
+/// Everything that is told of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    /// Its number.
+    pub id: u64,
+    /// Its zone.
+    pub zone: u16,
+    /// The IP protocol's number.
+    pub protocol: u8,
+    /// Who sent the first packet seen, and from which port. Of an ICMP query the port is its identifier.
+    pub originator: (IpAddr, u16),
+    /// To whom. Of an ICMP query the port is the request's type.
+    pub responder: (IpAddr, u16),
+    /// Both endpoints' states; none of what is not TCP.
+    pub states: Option<[State; 2]>,
+    /// Whether the responder has sent anything.
+    pub replied: bool,
+    /// How it ended; none while it lives.
+    pub end: Option<End>,
+    /// When its first packet came.
+    pub started: Time,
+    /// When its newest one did.
+    pub last_seen: Time,
+    /// When it would expire.
+    pub deadline: Tick,
+    /// Packets in both directions, original first.
+    pub packets: [u64; 2],
+    /// Bytes from the IP header on, in both directions.
+    pub bytes: [u64; 2],
+}
+
+impl Record {
+    /// The record of the connection at `index`.
+    pub(super) fn of(table: &Table, index: Index, end: Option<End>) -> Record {
+        let connection = table.connection(index);
+        let endpoints = table.endpoints(index);
+        let packets = [Sense::Forward, Sense::Backward].map(|sense| connection.packets(sense));
+        Record {
+            id: connection.id(),
+            zone: connection.zone(),
+            protocol: connection.protocol(),
+            originator: endpoints.originator,
+            responder: endpoints.responder,
+            states: states_of(connection),
+            replied: packets[1] > 0,
+            end,
+            started: connection.started(),
+            last_seen: connection.last_seen(),
+            deadline: connection.deadline(),
+            packets,
+            bytes: [Sense::Forward, Sense::Backward].map(|sense| connection.bytes(sense)),
+        }
+    }
+
+    /// Whether it is an ICMP query, whose ports are an identifier and a type.
+    pub fn is_icmp(&self) -> bool {
+        matches!(
+            (self.protocol, self.originator.0),
+            (protocol::ICMP, IpAddr::V4(_)) | (protocol::ICMPV6, IpAddr::V6(_))
+        )
+    }
+}
+
+/// The states of a TCP connection, none of another one.
+#[inline]
+pub(super) fn states_of(connection: &Connection) -> Option<[State; 2]> {
+    (connection.protocol() == protocol::TCP)
+        .then(|| tcp::Connection::from_words(connection.tracker()).marks.states())
+}
+
+/// Whether both sides of a connection have said something: such a one is never evicted.
+pub(super) fn eviction_rank(connection: &Connection) -> Option<Rank> {
+    let Some(states) = states_of(connection) else {
+        let replied = Flow::from_words(connection.tracker()).replied;
+        return (!replied).then_some(Rank::Unreplied);
+    };
+    let over = states.iter().all(|state| matches!(state, State::Closed | State::TimeWait));
+    let embryonic =
+        states.iter().any(|state| matches!(state, State::Listen | State::SynSent | State::SynReceived));
+    if over {
+        Some(Rank::Closed)
+    } else if embryonic {
+        Some(Rank::Embryonic)
+    } else {
+        let words = tcp::Connection::from_words(connection.tracker());
+        (!words.marks.has_acked(crate::wire::Direction::Reply)).then_some(Rank::Unreplied)
+    }
+}
+
+/// How dear a connection is when the table is full; the cheapest goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// Both endpoints are done with it.
+    Closed,
+    /// Its handshake is not complete.
+    Embryonic,
+    /// Only one side has spoken.
+    Unreplied,
+}
