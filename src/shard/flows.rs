@@ -1,0 +1,66 @@
+//! UDP, ICMP queries and other protocols: connections without states.
+
+use super::record::Record;
+use super::verdict::{Class, Reason, Refusal, Subject, Verdict};
+use super::{Context, Observer, Shard, sense_of};
+use crate::flow::{self, Flow, Kind};
+use crate::table::{Hash, Index, Key};
+use crate::wire::{Direction, Query};
+
+impl Shard {
+    /// A packet of a protocol without states.
+    pub(super) fn flow<O: Observer>(
+        &mut self,
+        (key, hash): &(Key<'_>, Hash),
+        kind: Kind,
+        query: Option<Query>,
+        length: u32,
+        context: Context,
+        observer: &mut O,
+    ) -> Verdict {
+        match self.look_up(None, *hash, key) {
+            Some((index, _)) if self.is_over(index, context.now) => self.end_over(index, observer),
+            Some((index, direction)) => return self.flow_goes_on(index, direction, kind, length, context),
+            None => {}
+        }
+        if query.is_some_and(|query| query.is_reply) {
+            return Verdict::invalid(Reason::Flow(flow::Refusal::IcmpUnsolicited), None);
+        }
+        let flow = Flow { replied: false };
+        let timeout = flow.timeout(kind, &self.settings.flow);
+        let Some(index) = self.begin((key, *hash), timeout, context, observer) else {
+            return Verdict::invalid(Reason::Shard(Refusal::TableFull), None);
+        };
+        let connection = self.table.connection(index);
+        connection.write(|writer| {
+            writer.set_tracker(&flow.words());
+            writer.count(sense_of(Direction::Original), u64::from(length), context.at.microseconds());
+        });
+        if observer.wants_changes() {
+            observer.begun(&Record::of(&self.table, index, None));
+        }
+        let subject = Subject { id: connection.id(), direction: Direction::Original, states: None };
+        Verdict::accept(Class::New, subject)
+    }
+
+    /// Every accepted packet starts the timer again.
+    fn flow_goes_on(
+        &mut self,
+        index: Index,
+        direction: Direction,
+        kind: Kind,
+        length: u32,
+        context: Context,
+    ) -> Verdict {
+        let connection = self.table.connection(index);
+        let before = Flow::from_words(connection.tracker());
+        let flow = Flow { replied: before.replied || direction == Direction::Reply };
+        connection.write(|writer| {
+            writer.set_tracker(&flow.words());
+            writer.count(sense_of(direction), u64::from(length), context.at.microseconds());
+        });
+        let id = connection.id();
+        self.set_deadline(index, context.now.after(flow.timeout(kind, &self.settings.flow)));
+        Verdict::accept(Class::Established, Subject { id, direction, states: None })
+    }
+}

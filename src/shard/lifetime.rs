@@ -1,0 +1,229 @@
+//! How connections begin and end in the table, and the timers that end them.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use arrayvec::ArrayVec;
+
+use super::record::{self, End, Rank, Record};
+use super::{Context, Observer, Shard};
+use crate::table::{Full, Hash, Index, Key, Table};
+use crate::tcp::{self, State};
+use crate::time::{Span, Tick};
+use crate::timer::{Links, Progress, Storage};
+use crate::wire::protocol;
+
+/// The wheel's lists, where they lie in the table.
+pub(super) struct Timers<'a>(pub(super) &'a Table);
+
+impl Storage for Timers<'_> {
+    #[inline]
+    fn head(&self, slot: usize) -> u32 {
+        self.0.wheel_heads()[slot].load(Relaxed)
+    }
+
+    #[inline]
+    fn set_head(&self, slot: usize, place: u32) {
+        self.0.wheel_heads()[slot].store(place, Relaxed);
+    }
+
+    #[inline]
+    fn links(&self, place: u32) -> Links {
+        let connection = self.0.connection(Index::new(place));
+        Links { next: connection.next(), previous: connection.prev() }
+    }
+
+    #[inline]
+    fn set_links(&self, place: u32, links: Links) {
+        let connection = self.0.connection(Index::new(place));
+        connection.set_next(links.next);
+        connection.set_prev(links.previous);
+    }
+
+    #[inline]
+    fn deadline(&self, place: u32) -> Tick {
+        self.0.connection(Index::new(place)).deadline()
+    }
+}
+
+/// How many places are looked at for one to evict: bounded, so that a full table costs every new
+/// connection the same.
+const EVICTION_SAMPLE: u32 = 16;
+
+/// How many places the wheel hands out before they are ended.
+const DUE_AT_ONCE: usize = 64;
+
+impl Shard {
+    /// Ends connections whose time is up at `now`, and fragments likewise; at most `budget` of them are
+    /// looked at. Returns whether nothing overdue is left.
+    pub fn poll<O: Observer>(&mut self, now: Tick, budget: u32, observer: &mut O) -> bool {
+        if self.quiet_until.is_some_and(|until| until.has_passed(now)) {
+            self.quiet_until = None;
+        }
+        let late = self.expire_fragments(now, budget, observer);
+        let mut left = budget;
+        loop {
+            let step = left.min(DUE_AT_ONCE as u32);
+            let mut due: ArrayVec<u32, DUE_AT_ONCE> = ArrayVec::new();
+            let progress = self.wheel.advance(&Timers(&self.table), now, step, |place| due.push(place));
+            for place in due {
+                self.end_by_timer(Index::new(place), observer);
+            }
+            left -= step;
+            match progress {
+                Progress::Done => return !late,
+                Progress::Behind if left == 0 => return false,
+                Progress::Behind => {}
+            }
+        }
+    }
+
+    /// A tick before which no timer is due, for whoever wants to sleep until then or drain a replay.
+    pub fn next_event(&self) -> Option<Tick> {
+        match (self.wheel.next_event(), self.fragments.next_expiry()) {
+            (Some(timer), Some(fragment)) => Some(if timer.is_before(fragment) { timer } else { fragment }),
+            (timer, fragment) => timer.or(fragment),
+        }
+    }
+
+    /// A place for a new connection with `timeout` to live; none where the table is full of dearer ones.
+    /// Where its tuple is in the table already, that one was ended before.
+    pub(super) fn begin<O: Observer>(
+        &mut self,
+        place: (&Key<'_>, Hash),
+        timeout: Span,
+        context: Context,
+        observer: &mut O,
+    ) -> Option<Index> {
+        let (key, hash) = place;
+        let id = observer.next_id();
+        let inserted = self.table.insert(hash, key, id, context.at).or_else(|full| match full {
+            Full::Capacity if self.evict(context.now, observer) => {
+                self.table.insert(hash, key, id, context.at)
+            }
+            Full::Capacity | Full::Probes => Err(full),
+        });
+        let index = inserted.ok()?;
+        let deadline = context.now.after(timeout);
+        self.table.connection(index).write(|writer| writer.set_deadline(deadline));
+        self.wheel.file(&Timers(&self.table), index.number(), deadline);
+        self.counters.begun += 1;
+        Some(index)
+    }
+
+    /// Moves a deadline. The wheel has to know only if it moves earlier.
+    pub(super) fn set_deadline(&mut self, index: Index, deadline: Tick) {
+        let connection = self.table.connection(index);
+        let earlier = deadline.is_before(connection.deadline());
+        connection.write(|writer| writer.set_deadline(deadline));
+        if earlier {
+            self.wheel.refile(&Timers(&self.table), index.number(), deadline);
+        }
+    }
+
+    /// Ends a connection and frees its place.
+    pub(super) fn end<O: Observer>(&mut self, index: Index, end: End, observer: &mut O) {
+        self.wheel.unfile(&Timers(&self.table), index.number());
+        self.end_unfiled(index, end, observer);
+    }
+
+    /// Ends a connection whose time is up.
+    pub(super) fn end_over<O: Observer>(&mut self, index: Index, observer: &mut O) {
+        self.wheel.unfile(&Timers(&self.table), index.number());
+        self.end_by_timer(index, observer);
+    }
+
+    /// As [`Shard::end_over`], of a connection that the wheel has let go of already.
+    fn end_by_timer<O: Observer>(&mut self, index: Index, observer: &mut O) {
+        let end = self.end_of_timer(index);
+        self.end_unfiled(index, end, observer);
+    }
+
+    fn end_unfiled<O: Observer>(&mut self, index: Index, end: End, observer: &mut O) {
+        let record = Record::of(&self.table, index, Some(end));
+        if record.states.is_some_and(|states| states.contains(&State::TimeWait)) {
+            self.time_wait.left();
+        }
+        self.table.remove(index);
+        self.counters.ended[end as usize] += 1;
+        observer.ended(&record);
+    }
+
+    /// How a connection ends whose timer does it: TIME_WAIT is a close, CLOSED a reset, all else expires.
+    fn end_of_timer(&self, index: Index) -> End {
+        let connection = self.table.connection(index);
+        if connection.protocol() != protocol::TCP {
+            return End::Expired;
+        }
+        let marks = tcp::Connection::from_words(connection.tracker()).marks;
+        if marks.is_reset() {
+            End::Reset
+        } else if marks.states().contains(&State::TimeWait) {
+            End::Closed
+        } else {
+            End::Expired
+        }
+    }
+
+    /// How a connection ends whose tuple a new incarnation takes: one that an RST had ended stays so.
+    pub(super) fn end_of_reuse(&self, index: Index) -> End {
+        let marks = tcp::Connection::from_words(self.table.connection(index).tracker()).marks;
+        if marks.is_reset() { End::Reset } else { End::Reused }
+    }
+
+    /// Makes room in a full table: of a bounded sample, behind a moving hand, the cheapest goes. Returns
+    /// whether there was one.
+    #[cold]
+    fn evict<O: Observer>(&mut self, now: Tick, observer: &mut O) -> bool {
+        let mut cheapest: Option<(Rank, Index)> = None;
+        for _ in 0..EVICTION_SAMPLE {
+            let Some(index) = self.table.next_live(self.hand, EVICTION_SAMPLE) else { break };
+            self.hand = index.following();
+            if self.is_over(index, now) {
+                self.end_over(index, observer);
+                return true;
+            }
+            let Some(rank) = record::eviction_rank(self.table.connection(index)) else { continue };
+            if cheapest.is_none_or(|(best, _)| rank < best) {
+                cheapest = Some((rank, index));
+            }
+        }
+        if let Some((_, index)) = cheapest {
+            self.end(index, End::Evicted, observer);
+        }
+        cheapest.is_some()
+    }
+
+    /// Keeps the share of TIME_WAIT within its limit after a connection moved from `before` to `after`.
+    pub(super) fn account_time_wait<O: Observer>(
+        &mut self,
+        index: Index,
+        before: [State; 2],
+        after: [State; 2],
+        observer: &mut O,
+    ) {
+        let was = before.contains(&State::TimeWait);
+        let is = after.contains(&State::TimeWait);
+        if was && !is {
+            self.time_wait.left();
+        }
+        if is && !was {
+            self.time_wait.entered(index, self.table.connection(index).id(), &self.table);
+        }
+        if !is || !self.time_wait.is_over_limit() {
+            return;
+        }
+        match self.settings.tcp.time_wait_overflow {
+            tcp::TimeWaitOverflow::EvictOldest => {
+                if let Some(oldest) = self.time_wait.oldest(&self.table) {
+                    self.end(oldest, End::Evicted, observer);
+                }
+            }
+            tcp::TimeWaitOverflow::Skip => {
+                let done = after.iter().all(|state| matches!(state, State::TimeWait | State::Closed));
+                if done && before != after {
+                    self.end(index, End::Closed, observer);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! One core's share of the work: the way of a packet, from frame to verdict.
+//!
+//! ```text
+//!  burst ─► parse ─► hash ─────► look up ──────► judge ─► commit ─► verdict
+//!           32 ×     prefetch    prefetch        one by one, in order
+//!                    bucket      connection
+//!                                                 │ TCP: tcp::judge_plain, else tcp::judge      `segments`
+//!                                                 │ UDP, ICMP queries, others: flow::Flow       `flows`
+//!                                                 │ ICMP errors: what they quote                `related`
+//!                                                 └ fragments: fragments::Reassembly            `pieces`
+//! ```
+//!
+//! A shard owns its table, its timers, its fragments and its counters, and nothing else writes them. It
+//! reads no clock, draws no randomness and keeps no frame: all three are arguments. The embedding (a replay,
+//! a worker on the wire, a bench, a test) hears of what lasts longer than a packet through an [`Observer`].
+//!
+//! # Life cycle
+//!
+//! [`Shard::new`]; then for each burst [`Shard::poll`] until it is done (or once, where lateness is better
+//! than a stall) and [`Shard::process`]. A connection whose deadline has passed is over for every packet,
+//! whether `poll` has come to it or not.
+//!
+//! Several shards: [`steering_hash`] tells which one a packet belongs to. Fragments go by addresses, so a
+//! complete datagram may belong to another shard: it comes out through [`Observer::hand_over`], and goes
+//! in at its owner by [`Shard::take_over`].
+
+mod counters;
+mod flows;
+mod lifetime;
+mod pieces;
+mod record;
+mod related;
+mod segments;
+mod steering;
+mod time_wait;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+
+use arrayvec::ArrayVec;
+
+pub use counters::Counters;
+pub use pieces::Datagram;
+pub use record::{End, Record};
+pub use steering::steering_hash;
+pub use verdict::{Action, Class, Reason, Refusal, Subject, Verdict};
+
+use crate::fragments::{self, Reassembly, Token};
+use crate::table::{Hash, HashKeys, Index, Key, Layout, Sense, Table};
+use crate::time::{Tick, Time};
+use crate::timer::{self, Wheel};
+use crate::wire::{self, Addresses, Checks, Direction, Frame, Packet, Transport, protocol};
+use crate::{flow, tcp};
+use time_wait::TimeWaitQueue;
+
+/// The most packets in a burst.
+pub const BURST: usize = 32;
+
+/// What an operator decides about a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Which checksums are verified.
+    pub checks: Checks,
+    /// TCP's policy.
+    pub tcp: tcp::Policy,
+    /// Everything else's.
+    pub flow: flow::Policy,
+    /// How fragments are held.
+    pub fragments: fragments::Policy,
+    /// How many shards share the work; this one's number is below it.
+    pub shards: u32,
+    /// This shard's number.
+    pub number: u32,
+}
+
+/// A frame that came, and what is known of it beside its bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// The frame.
+    pub frame: Frame<'a>,
+    /// The zone of the port that it came in by.
+    pub zone: u16,
+    /// When it came: only a stamp for people, timers go by `now`.
+    pub at: Time,
+    /// The caller's name for the frame, should it be a fragment that has to wait.
+    pub token: Token,
+}
+
+/// What the embedding hears of.
+pub trait Observer {
+    /// A number for a new connection, never given before; 48 bits.
+    fn next_id(&mut self) -> u64;
+    /// A connection has begun.
+    fn begun(&mut self, record: &Record) {
+        let _ = record;
+    }
+    /// A connection's states have changed.
+    fn changed(&mut self, record: &Record) {
+        let _ = record;
+    }
+    /// A connection has ended; it is told once.
+    fn ended(&mut self, record: &Record) {
+        let _ = record;
+    }
+    /// Whether [`Observer::begun`] and [`Observer::changed`] are wanted: records cost a few loads.
+    fn wants_changes(&self) -> bool {
+        false
+    }
+    /// A frame that was held has its verdict.
+    fn released(&mut self, token: Token, verdict: &Verdict);
+    /// A complete datagram belongs to another shard.
+    fn hand_over(&mut self, shard: u32, datagram: Datagram);
+}
+
+/// One core's connection tracker; the module says how it is used.
+#[derive(Debug)]
+pub struct Shard {
+    table: Table,
+    wheel: Wheel,
+    fragments: Reassembly,
+    time_wait: TimeWaitQueue,
+    settings: Settings,
+    counters: Counters,
+    /// When quiet time is over; none once it is.
+    quiet_until: Option<Tick>,
+    /// Where the next search for a connection to evict begins.
+    hand: Index,
+}
+
+/// A packet between parsing and judgement.
+struct Lookup<'a> {
+    packet: Packet<'a>,
+    /// Where it would be found; none of what bears no tuple.
+    place: Option<(Key<'a>, Hash)>,
+    /// Where it probably is.
+    candidate: Option<Index>,
+}
+
+/// Everything around one packet while it is judged.
+#[derive(Clone, Copy)]
+struct Context {
+    now: Tick,
+    at: Time,
+}
+
+impl Shard {
+    /// An empty shard whose clock stands at `now`; `layout` comes from [`Shard::layout_for_connections`] or
+    /// [`Shard::layout_for_memory`]. Fails where the operating system does not give it the memory.
+    pub fn new(layout: Layout, keys: HashKeys, settings: Settings, now: Tick) -> io::Result<Shard> {
+        let table = Table::new(layout, keys)?;
+        let wheel = Wheel::new(&lifetime::Timers(&table), now);
+        let quiet = settings.tcp.quiet_time;
+        let quiet_until = (quiet.milliseconds() > 0).then(|| now.after(quiet));
+        Ok(Shard {
+            time_wait: TimeWaitQueue::new(&settings.tcp, table.capacity()),
+            fragments: Reassembly::new(settings.fragments, keys.0),
+            wheel,
+            settings,
+            counters: Counters::ZERO,
+            quiet_until,
+            hand: Index::new(0),
+            table,
+        })
+    }
+
+    /// The memory for a shard of `connections`.
+    ///
+    /// # Errors
+    /// The number is zero or too large for the table.
+    pub fn layout_for_connections(connections: u32) -> Result<Layout, crate::table::LayoutError> {
+        Layout::for_connections(connections, timer::SLOTS as u32)
+    }
+
+    /// As many connections as fit into `bytes`.
+    ///
+    /// # Errors
+    /// Not even one fits.
+    pub fn layout_for_memory(bytes: u64) -> Result<Layout, crate::table::LayoutError> {
+        Layout::for_memory(bytes, timer::SLOTS as u32)
+    }
+
+    /// What it has done so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The table, to look at.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The records of all live connections, in the order of their places.
+    pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
+        self.table.scan().map(|index| Record::of(&self.table, index, None))
+    }
+
+    /// Takes a burst of up to [`BURST`] frames that came at `now` and writes a verdict for each.
+    #[inline]
+    pub fn process<O: Observer>(
+        &mut self,
+        arrivals: &[Arrival<'_>],
+        now: Tick,
+        verdicts: &mut [Verdict],
+        observer: &mut O,
+    ) {
+        let mut lookups: ArrayVec<Lookup<'_>, BURST> = ArrayVec::new();
+        for arrival in arrivals.iter().take(BURST) {
+            let packet = wire::parse(&arrival.frame, self.settings.checks);
+            let place = key_of(&packet, arrival.zone).map(|key| {
+                let hash = self.table.hash(&key);
+                self.table.prefetch_bucket(hash);
+                (key, hash)
+            });
+            lookups.push(Lookup { packet, place, candidate: None });
+        }
+        for lookup in &mut lookups {
+            if let Some((key, hash)) = &lookup.place {
+                lookup.candidate = self.table.candidate(*hash);
+                if let Some(index) = lookup.candidate {
+                    self.table.prefetch_connection(index, key.v6.is_some());
+                }
+            }
+        }
+        for ((lookup, arrival), verdict) in lookups.iter().zip(arrivals).zip(verdicts) {
+            *verdict = self.judge(lookup, arrival, now, observer);
+            self.counters.count(verdict);
+        }
+    }
+
+    /// One packet's verdict.
+    #[inline(always)]
+    fn judge<O: Observer>(
+        &mut self,
+        lookup: &Lookup<'_>,
+        arrival: &Arrival<'_>,
+        now: Tick,
+        observer: &mut O,
+    ) -> Verdict {
+        let context = Context { now, at: arrival.at };
+        if let (Transport::Tcp(segment), Some((key, hash))) = (&lookup.packet.transport, &lookup.place) {
+            let found = self.look_up(lookup.candidate, *hash, key);
+            if let Some((index, direction)) = found
+                && let Some(verdict) =
+                    self.plain_segment(index, direction, segment, lookup.packet.length, context)
+            {
+                return verdict;
+            }
+            return self.segment((key, *hash), found, segment, lookup.packet.length, context, observer);
+        }
+        self.judge_other(lookup, arrival, context, observer)
+    }
+
+    /// Everything that is not a TCP segment.
+    #[inline(never)]
+    fn judge_other<O: Observer>(
+        &mut self,
+        lookup: &Lookup<'_>,
+        arrival: &Arrival<'_>,
+        context: Context,
+        observer: &mut O,
+    ) -> Verdict {
+        let packet = &lookup.packet;
+        match (&packet.transport, &lookup.place) {
+            (Transport::Fragment(fragment), _) => {
+                self.piece(packet, fragment, arrival, context, observer)
+            }
+            (_, place) => self.judge_whole(packet, place.as_ref(), arrival.zone, context, observer),
+        }
+    }
+
+    /// A packet that is no fragment, or a complete datagram.
+    fn judge_whole<O: Observer>(
+        &mut self,
+        packet: &Packet<'_>,
+        place: Option<&(Key<'_>, Hash)>,
+        zone: u16,
+        context: Context,
+        observer: &mut O,
+    ) -> Verdict {
+        let length = packet.length;
+        match (&packet.transport, place) {
+            (Transport::Malformed(fault), _) => {
+                Verdict::invalid(Reason::Wire(*fault), self.bystander(place, context.now))
+            }
+            (Transport::Error(quote), _) => self.related(packet, quote, zone, context.now),
+            (Transport::Tcp(segment), Some((key, hash))) => {
+                let found = self.look_up(None, *hash, key);
+                self.segment((key, *hash), found, segment, length, context, observer)
+            }
+            (Transport::Udp, Some(place)) => self.flow(place, flow::Kind::Udp, None, length, context, observer),
+            (Transport::Query(query), Some(place)) => {
+                self.flow(place, flow::Kind::Query, Some(*query), length, context, observer)
+            }
+            (Transport::Other, Some(place)) => {
+                self.flow(place, flow::Kind::Other, None, length, context, observer)
+            }
+            // A fragment within a fragment is malformed already; without addresses there is nothing to track.
+            (Transport::Untracked | Transport::Fragment(_), _)
+            | (Transport::Tcp(_) | Transport::Udp | Transport::Query(_) | Transport::Other, None) => {
+                Verdict::UNTRACKED
+            }
+        }
+    }
+
+    /// The live connection that `key` belongs to, looked for at `candidate` first. One whose deadline has
+    /// passed is found all the same: see [`Shard::is_over`].
+    #[inline(always)]
+    fn look_up(&self, candidate: Option<Index>, hash: Hash, key: &Key<'_>) -> Option<(Index, Direction)> {
+        let near = candidate.and_then(|index| Some((index, self.table.matches(index, key)?)));
+        let (index, sense) = near.or_else(|| self.table.find(hash, key))?;
+        Some((index, direction_of(sense)))
+    }
+
+    /// Whether the deadline of a connection has passed, though it may still be in the table.
+    #[inline(always)]
+    fn is_over(&self, index: Index, now: Tick) -> bool {
+        self.table.connection(index).deadline().has_passed(now)
+    }
+
+    /// The connection whose tuple an invalid packet bears.
+    #[cold]
+    fn bystander(&self, place: Option<&(Key<'_>, Hash)>, now: Tick) -> Option<Subject> {
+        let (key, hash) = place?;
+        let (index, direction) = self.look_up(None, *hash, key)?;
+        (!self.is_over(index, now)).then(|| self.subject(index, direction))
+    }
+
+    /// The connection at `index` as it is now.
+    #[inline]
+    fn subject(&self, index: Index, direction: Direction) -> Subject {
+        let connection = self.table.connection(index);
+        Subject { id: connection.id(), direction, states: record::states_of(connection) }
+    }
+}
+
+/// The way a packet goes, from how its key lies to the connection's.
+#[inline(always)]
+const fn direction_of(sense: Sense) -> Direction {
+    match sense {
+        Sense::Forward => Direction::Original,
+        Sense::Backward => Direction::Reply,
+    }
+}
+
+/// The inverse of [`direction_of`].
+#[inline(always)]
+const fn sense_of(direction: Direction) -> Sense {
+    match direction {
+        Direction::Original => Sense::Forward,
+        Direction::Reply => Sense::Backward,
+    }
+}
+
+/// Where a packet's connection would be found: none of what bears no tuple.
+///
+/// An ICMP query has its identifier for the asking side's port and its type for the asked one's: so a query
+/// the other way with the same identifier is another connection.
+#[inline(always)]
+fn key_of<'a>(packet: &Packet<'a>, zone: u16) -> Option<Key<'a>> {
+    let (source, destination) = match (&packet.transport, packet.ports) {
+        (
+            Transport::Tcp(_) | Transport::Udp | Transport::Malformed(_),
+            Some(ports),
+        ) if packet.protocol == protocol::TCP || packet.protocol == protocol::UDP => {
+            (ports.source, ports.destination)
+        }
+        (Transport::Query(query), _) => query_ports(query),
+        (Transport::Other, _) => (0, 0),
+        _ => return None,
+    };
+    key(packet.addresses, (source, destination), packet.protocol, zone)
+}
+
+/// What stands for the ports of an ICMP query.
+const fn query_ports(query: &wire::Query) -> (u16, u16) {
+    let kind = query.kind as u16;
+    if query.is_reply { (kind, query.id) } else { (query.id, kind) }
+}
+
+/// A key of these parts; none without addresses.
+#[inline(always)]
+fn key<'a>(addresses: Addresses<'a>, ports: (u16, u16), protocol: u8, zone: u16) -> Option<Key<'a>> {
+    match addresses {
+        Addresses::None => None,
+        Addresses::V4 { source, destination } => {
+            Some(Key::v4((source, ports.0), (destination, ports.1), protocol, zone))
+        }
+        Addresses::V6 { source, destination } => {
+            Some(Key::v6((source, ports.0), (destination, ports.1), protocol, zone))
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! ICMP errors: about a live connection, or nothing to do with us.
+//!
+//! An error is related if it quotes a packet that the connection can have sent: the tuple is live, the error
+//! goes to whom the quoted packet came from, and for TCP the quoted sequence number lies in what that side
+//! has in flight (RFC 5927 section 4.1): sent, and not acknowledged yet.
+
+use super::verdict::{Action, Class, Reason, Verdict};
+use super::{Shard, direction_of, key, query_ports};
+use crate::flow::Refusal;
+use crate::table::{Index, Key};
+use crate::tcp;
+use crate::time::Tick;
+use crate::wire::{Addresses, Direction, Packet, Quote, QuotedTransport, Seq, protocol};
+
+impl Shard {
+    /// Judges an ICMP error. It counts in no connection and moves no timer.
+    pub(super) fn related(&self, packet: &Packet<'_>, quote: &Quote<'_>, zone: u16, now: Tick) -> Verdict {
+        let unknown = Verdict::invalid(Reason::Flow(Refusal::IcmpUnknown), None);
+        let Some(key) = quoted_key(quote, zone) else { return unknown };
+        if !goes_back(packet, quote) {
+            return unknown;
+        }
+        let Some((index, sense)) = self.table.find(self.table.hash(&key), &key) else { return unknown };
+        let sender = direction_of(sense);
+        if self.is_over(index, now) {
+            return unknown;
+        }
+        let subject = self.subject(index, sender.opposite());
+        let in_flight = match quote.transport {
+            QuotedTransport::Tcp(_, seq) => self.is_in_flight(index, sender, seq),
+            QuotedTransport::Udp(_) | QuotedTransport::Query(_) | QuotedTransport::Other => true,
+            QuotedTransport::Unknown => false,
+        };
+        if in_flight {
+            Verdict { action: Action::Accept, ..Verdict::accept(Class::Related, subject) }
+        } else {
+            Verdict { subject: Some(subject), ..unknown }
+        }
+    }
+
+    /// Whether `sender` has sent `seq` and not seen it acknowledged.
+    fn is_in_flight(&self, index: Index, sender: Direction, seq: Seq) -> bool {
+        let tracked = tcp::Connection::from_words(self.table.connection(index).tracker());
+        let end = tracked.peer(sender).end;
+        let receiver = sender.opposite();
+        let acknowledged = if tracked.marks.has_acked(receiver) {
+            tracked.peer(receiver).ack
+        } else {
+            // Nothing acknowledged: all that was sent is in flight, from the SYN on, or from a pickup's
+            // first segment on a window back.
+            end.minus(i32::MAX as u32)
+        };
+        !seq.is_before(acknowledged) && seq.is_before(end)
+    }
+}
+
+/// The key of the packet that an error quotes.
+pub(super) fn quoted_key<'a>(quote: &Quote<'a>, zone: u16) -> Option<Key<'a>> {
+    let ports = match quote.transport {
+        QuotedTransport::Tcp(ports, _) | QuotedTransport::Udp(ports) => (ports.source, ports.destination),
+        QuotedTransport::Query(query) => query_ports(&query),
+        QuotedTransport::Other => (0, 0),
+        QuotedTransport::Unknown => return None,
+    };
+    key(quote.addresses, ports, quote.protocol, zone)
+}
+
+/// Whether the error goes to where the quoted packet came from; anywhere else nobody can use it.
+fn goes_back(packet: &Packet<'_>, quote: &Quote<'_>) -> bool {
+    debug_assert!(packet.protocol == protocol::ICMP || packet.protocol == protocol::ICMPV6);
+    match (packet.addresses, quote.addresses) {
+        (Addresses::V4 { destination, .. }, Addresses::V4 { source, .. }) => destination == source,
+        (Addresses::V6 { destination, .. }, Addresses::V6 { source, .. }) => destination == source,
+        (Addresses::V4 { .. } | Addresses::V6 { .. } | Addresses::None, _) => false,
+    }
+}

@@ -1,0 +1,256 @@
+//! TCP segments: the tracker's judgement, and its commit to the table.
+
+use super::record::{Record, states_of};
+use super::verdict::{Class, Reason, Refusal, Subject, Verdict};
+use super::{Context, Observer, Shard, sense_of};
+use crate::table::{Hash, Index, Key};
+use crate::tcp::{self, Accepted, Irregular, Judgement, Opening, Rearm, Situation, State, Stream, Timer};
+use crate::time::{Span, Tick};
+use crate::wire::{Direction, Segment};
+
+impl Shard {
+    /// The hot path: a segment that only moves the windows of an open connection. `None` where it takes more.
+    #[inline(always)]
+    pub(super) fn plain_segment(
+        &mut self,
+        index: Index,
+        direction: Direction,
+        segment: &Segment<'_>,
+        length: u32,
+        context: Context,
+    ) -> Option<Verdict> {
+        let connection = self.table.connection(index);
+        if connection.deadline().has_passed(context.now) {
+            return None;
+        }
+        let tracked = tcp::Connection::from_words(connection.tracker());
+        let next = tcp::judge_plain(&tracked, direction, segment)?;
+        // Later than the one before, since the timeout is always the same: the wheel need not know.
+        let deadline = context.now.after(self.settings.tcp.timeouts.established);
+        connection.write(|writer| {
+            writer.set_tracker(&next.words());
+            writer.set_deadline(deadline);
+            writer.count(sense_of(direction), u64::from(length), context.at.microseconds());
+        });
+        let states = Some([State::Established; 2]);
+        Some(Verdict::accept(Class::Established, Subject { id: connection.id(), direction, states }))
+    }
+
+    /// Any segment, with or without a connection.
+    #[inline(never)]
+    pub(super) fn segment<O: Observer>(
+        &mut self,
+        place: (&Key<'_>, Hash),
+        found: Option<(Index, Direction)>,
+        segment: &Segment<'_>,
+        length: u32,
+        context: Context,
+        observer: &mut O,
+    ) -> Verdict {
+        match found {
+            Some((index, _)) if self.is_over(index, context.now) => self.end_over(index, observer),
+            Some((index, direction)) => {
+                return self.segment_of(place, index, direction, segment, length, context, observer);
+            }
+            None => {}
+        }
+        match tcp::begin(segment, &self.settings.tcp, self.quiet_until.is_some(), context.now) {
+            Ok(opening) => self.open(place, &opening, length, context, observer),
+            Err(refusal) => Verdict::invalid(Reason::Tcp(refusal), None),
+        }
+    }
+
+    /// A segment of a live connection.
+    #[expect(clippy::too_many_arguments, reason = "a packet's surroundings, each used once")]
+    fn segment_of<O: Observer>(
+        &mut self,
+        place: (&Key<'_>, Hash),
+        index: Index,
+        direction: Direction,
+        segment: &Segment<'_>,
+        length: u32,
+        context: Context,
+        observer: &mut O,
+    ) -> Verdict {
+        let tracked = tcp::Connection::from_words(self.table.connection(index).tracker());
+        let irregular = self.irregular(index, &tracked);
+        let situation = Situation {
+            connection: &tracked,
+            irregular: &irregular,
+            note: Tick::new(self.table.connection(index).note()),
+            direction,
+            policy: &self.settings.tcp,
+            now: context.now,
+        };
+        match tcp::judge(&situation, segment) {
+            Judgement::Accept(accepted) => {
+                self.commit(index, direction, &tracked, &accepted, length, context, observer)
+            }
+            Judgement::Renew(_) if self.quiet_until.is_some() => {
+                let subject = Some(self.subject(index, direction));
+                Verdict::invalid(Reason::Tcp(tcp::Refusal::QuietTime), subject)
+            }
+            Judgement::Renew(opening) => {
+                let end = self.end_of_reuse(index);
+                self.end(index, end, observer);
+                self.open(place, &opening, length, context, observer)
+            }
+            Judgement::Refuse(refusal) => Verdict {
+                detail: Some(tcp::detail(&tracked, direction, segment, refusal)),
+                ..Verdict::invalid(Reason::Tcp(refusal), Some(self.subject(index, direction)))
+            },
+        }
+    }
+
+    /// Writes down an accepted segment's effect.
+    #[expect(clippy::too_many_arguments, reason = "a packet's surroundings, each used once")]
+    fn commit<O: Observer>(
+        &mut self,
+        index: Index,
+        direction: Direction,
+        before: &tcp::Connection,
+        accepted: &Accepted,
+        length: u32,
+        context: Context,
+        observer: &mut O,
+    ) -> Verdict {
+        let mut next = accepted.connection;
+        self.keep_irregular(index, &mut next, &accepted.irregular);
+        self.note_round_trip(index, before, &next, context.now);
+        self.table.connection(index).write(|writer| {
+            writer.set_tracker(&next.words());
+            writer.set_note(accepted.note.number());
+            writer.count(sense_of(direction), u64::from(length), context.at.microseconds());
+        });
+        self.rearm(index, accepted.rearm, context);
+
+        let (before, after) = (before.marks.states(), next.marks.states());
+        let subject = self.subject(index, direction);
+        if before != after && observer.wants_changes() {
+            observer.changed(&Record::of(&self.table, index, None));
+        }
+        self.account_time_wait(index, before, after, observer);
+        Verdict {
+            reason: accepted.remark.map(Reason::Tcp),
+            ..Verdict::accept(Class::Established, subject)
+        }
+    }
+
+    /// Begins a connection by the segment that `opening` was made from.
+    fn open<O: Observer>(
+        &mut self,
+        (key, hash): (&Key<'_>, Hash),
+        opening: &Opening,
+        length: u32,
+        context: Context,
+        observer: &mut O,
+    ) -> Verdict {
+        // The originator is whoever sent the SYN, and that may be the packet's destination.
+        let key = match opening.direction {
+            Direction::Original => *key,
+            Direction::Reply => reversed(key),
+        };
+        let timeout = opening.timer.span(&self.settings.tcp.timeouts);
+        let Some(index) = self.begin((&key, hash), timeout, context, observer) else {
+            return Verdict::invalid(Reason::Shard(Refusal::TableFull), None);
+        };
+        let mut tracked = opening.connection;
+        self.keep_irregular(index, &mut tracked, &opening.irregular.unwrap_or_default());
+        let connection = self.table.connection(index);
+        connection.write(|writer| {
+            writer.set_tracker(&tracked.words());
+            writer.set_note(opening.note.number());
+            writer.count(sense_of(opening.direction), u64::from(length), context.at.microseconds());
+        });
+        let states = states_of(connection);
+        if observer.wants_changes() {
+            observer.begun(&Record::of(&self.table, index, None));
+        }
+        Verdict::accept(Class::New, Subject { id: connection.id(), direction: opening.direction, states })
+    }
+
+    /// The irregular part of a connection. Where there was no room to keep it, a stream with a hole counts
+    /// as received as far as its receiver has acknowledged.
+    fn irregular(&self, index: Index, tracked: &tcp::Connection) -> Irregular {
+        if !tracked.marks.is_irregular() {
+            return Irregular::default();
+        }
+        if let Some(annex) = self.table.annex(index) {
+            return Irregular::from_words(std::array::from_fn(|word| annex.get(word)));
+        }
+        let streams = Direction::BOTH.map(|sender| {
+            let receiver = sender.opposite();
+            let acked = tracked.marks.has_acked(receiver);
+            Stream::unbroken(if acked { tracked.peer(receiver).ack } else { tracked.peer(sender).end })
+        });
+        Irregular { streams, syn: None }
+    }
+
+    /// Keeps the irregular part in the connection's annex as long as it needs one.
+    #[inline]
+    fn keep_irregular(&mut self, index: Index, tracked: &mut tcp::Connection, irregular: &Irregular) {
+        if !tracked.marks.is_irregular() {
+            self.table.annex_free(index);
+            return;
+        }
+        match self.table.annex_allocate(index) {
+            Some(annex) => {
+                for (number, word) in irregular.words().into_iter().enumerate() {
+                    annex.set(number, word);
+                }
+            }
+            None => {
+                self.counters.annexes_exhausted += 1;
+                tracked.marks = tracked.marks.without_irregular();
+            }
+        }
+    }
+
+    /// Keeps the handshake's round trip, SYN to last ACK, in milliseconds: `time_wait_truncation` needs it.
+    fn note_round_trip(&self, index: Index, before: &tcp::Connection, after: &tcp::Connection, now: Tick) {
+        let opening = |connection: &tcp::Connection| {
+            connection.marks.states().contains(&State::SynReceived) && !connection.marks.is_reset()
+        };
+        if opening(before) && !opening(after) {
+            let connection = self.table.connection(index);
+            let span = now.since(Tick::new(connection.note())).milliseconds();
+            let round_trip = u16::try_from(span).unwrap_or(u16::MAX);
+            connection.write(|writer| writer.set_round_trip(round_trip));
+        }
+    }
+
+    /// Starts, shortens or keeps the timer.
+    fn rearm(&mut self, index: Index, rearm: Rearm, context: Context) {
+        let connection = self.table.connection(index);
+        let deadline = match rearm {
+            Rearm::Keep => return,
+            Rearm::Start(Timer::TimeWait) => {
+                let lived = context.at.microseconds().saturating_sub(connection.started().microseconds());
+                let lived = Span::from_milliseconds(u32::try_from(lived / 1000).unwrap_or(u32::MAX));
+                let round_trip = Span::from_milliseconds(u32::from(connection.round_trip()));
+                context.now.after(tcp::time_wait_span(&self.settings.tcp, lived, round_trip))
+            }
+            Rearm::Start(timer) => context.now.after(timer.span(&self.settings.tcp.timeouts)),
+            Rearm::AtMost(span) => {
+                let sooner = context.now.after(span);
+                if !sooner.is_before(connection.deadline()) {
+                    return;
+                }
+                sooner
+            }
+        };
+        self.set_deadline(index, deadline);
+    }
+}
+
+/// The same key, seen from the other side.
+fn reversed<'a>(key: &Key<'a>) -> Key<'a> {
+    Key {
+        source: key.destination,
+        destination: key.source,
+        source_port: key.destination_port,
+        destination_port: key.source_port,
+        v6: key.v6.map(|(source, destination)| (destination, source)),
+        ..*key
+    }
+}
