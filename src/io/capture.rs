@@ -28,25 +28,20 @@ pub struct Capture {
     format: Format,
     /// How many packets have been yielded.
     packets: u64,
-    /// What remains to be skipped before the next record, beyond what was buffered.
+    /// How many bytes remain to be skipped before the next step.
     skip: u64,
+    /// Where the block began that is being skipped.
+    skipped_from: Option<u64>,
     /// The packets of the present batch, as positions in the source's buffer.
     records: [Record; BURST],
-    state: State,
+    /// The end or an error has been told.
+    ended: bool,
 }
 
 #[derive(Debug)]
 enum Format {
     Pcap(Pcap),
     Pcapng(Pcapng),
-}
-
-#[derive(Debug)]
-enum State {
-    Reading,
-    /// Met while a batch was being gathered: comes after that batch.
-    Failed(ErrorKind),
-    Ended,
 }
 
 /// What one look at the source brought.
@@ -99,8 +94,9 @@ impl Capture {
             format,
             packets: 0,
             skip: 0,
+            skipped_from: None,
             records: [Record::EMPTY; BURST],
-            state: State::Reading,
+            ended: false,
         })
     }
 
@@ -140,13 +136,8 @@ impl Capture {
     }
 
     fn gather(&mut self, most: usize) -> Result<Option<Batch<'_>>, Error> {
-        match std::mem::replace(&mut self.state, State::Reading) {
-            State::Reading => {}
-            State::Failed(kind) => return self.fail(kind),
-            State::Ended => {
-                self.state = State::Ended;
-                return Ok(None);
-            }
+        if self.ended {
+            return Ok(None);
         }
         let first = self.packets + 1;
         let mut count = 0;
@@ -160,22 +151,18 @@ impl Capture {
                 Ok(Found::Again) => {}
                 Ok(Found::NeedsMore) => break,
                 Ok(Found::End) => {
-                    self.state = State::Ended;
+                    self.ended = true;
                     return Ok(None);
                 }
-                Err(kind) if count == 0 => return self.fail(kind),
-                Err(kind) => {
-                    self.state = State::Failed(kind);
-                    break;
+                Err(kind) if count == 0 => {
+                    self.ended = true;
+                    return Err(Error::new(&self.name, kind));
                 }
+                // After the packets before it: nothing was consumed, the next call meets it again.
+                Err(_) => break,
             }
         }
         Ok(Some(Batch::new(self.source.buffer(), &self.records[..count], first)))
-    }
-
-    fn fail(&mut self, kind: ErrorKind) -> Result<Option<Batch<'_>>, Error> {
-        self.state = State::Ended;
-        Err(Error::new(&self.name, kind))
     }
 
     /// Looks at the next record. Only where `may_read` is set, nothing points into the buffer yet.
@@ -195,8 +182,9 @@ impl Capture {
                 self.source.consume(length);
                 Ok(Found::Record(record))
             }
-            Ok(Step::Skip { length }) => {
+            Ok(Step::Skip { length, ends }) => {
                 self.skip = length;
+                self.skipped_from = (!ends).then_some(self.source.offset());
                 Ok(Found::Again)
             }
             Ok(Step::Short { needed, what }) => self.read_on(may_read, needed, what),
@@ -215,7 +203,7 @@ impl Capture {
         if self.skip == 0 {
             return Ok(Found::Again);
         }
-        self.read_on(may_read, count, Awaited::Block)
+        self.read_on(may_read, usize::try_from(self.skip).unwrap_or(usize::MAX), Awaited::Block)
     }
 
     #[cold]
@@ -226,17 +214,20 @@ impl Capture {
         if read_more(&mut self.source)? {
             return Ok(Found::Again);
         }
-        let present = self.source.available().len() as u64;
-        let between = self.skip == 0 && present == 0;
-        if between && self.format.may_end() {
+        let mut present = self.source.available().len() as u64;
+        let mut needed = needed as u64;
+        if let Some(from) = self.skipped_from {
+            let skipped = self.source.offset() - from;
+            present += skipped;
+            needed += skipped;
+        } else if present == 0 {
             return Ok(Found::End);
         }
-        let needed = needed as u64;
         Err(ErrorKind::Truncated { place: self.place(what), needed, present })
     }
 
     fn place(&self, what: Awaited) -> Place {
-        let offset = self.source.offset();
+        let offset = self.skipped_from.unwrap_or(self.source.offset());
         match what {
             Awaited::Packet => Place::Packet { number: self.packets + 1, offset },
             Awaited::Block => Place::Block { packets_before: self.packets, offset },
@@ -256,14 +247,6 @@ impl Debug for Capture {
 }
 
 impl Format {
-    /// Whether the file may end where the next record would begin.
-    fn may_end(&self) -> bool {
-        match self {
-            Format::Pcap(_) => true,
-            Format::Pcapng(pcapng) => pcapng.may_end(),
-        }
-    }
-
     /// What the record that `bytes` begins with is, for a message.
     fn waits_for(&self, bytes: &[u8]) -> Awaited {
         match self {

@@ -244,12 +244,7 @@ impl Compression {
 impl Display for ErrorKind {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            ErrorKind::Open(error) => match error.kind() {
-                io::ErrorKind::NotFound => write!(f, "no such file"),
-                io::ErrorKind::PermissionDenied => write!(f, "no permission to read it"),
-                io::ErrorKind::IsADirectory => write!(f, "is a directory, not a capture file"),
-                _ => write!(f, "cannot be opened: {error}"),
-            },
+            ErrorKind::Open(error) => fmt_open(f, error),
             ErrorKind::Read { offset, error } => write!(f, "cannot be read at byte {offset}: {error}"),
             ErrorKind::Empty => write!(f, "is empty, not even a pcap header is there"),
             ErrorKind::NotACapture { first, length } => {
@@ -291,6 +286,19 @@ impl Display for ErrorKind {
                 write!(f, "pcap has no packet time {seconds} seconds from 1970, only from 1970 to 2106")
             }
         }
+    }
+}
+
+fn fmt_open(f: &mut Formatter<'_>, error: &io::Error) -> fmt::Result {
+    let kind = error.kind();
+    if kind == io::ErrorKind::NotFound {
+        write!(f, "no such file")
+    } else if kind == io::ErrorKind::PermissionDenied {
+        write!(f, "no permission to read it")
+    } else if kind == io::ErrorKind::IsADirectory {
+        write!(f, "is a directory, not a capture file")
+    } else {
+        write!(f, "cannot be opened: {error}")
     }
 }
 

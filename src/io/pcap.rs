@@ -63,7 +63,8 @@ impl Pcap {
         if major != 2 || minor < 3 {
             return Err(ErrorKind::Version { format: "pcap", major, minor });
         }
-        let number = (u32(20) & 0xffff) as u16;
+        // The lower half: above it are the bits of the frame check sequence.
+        let number = u32(20) as u16;
         let Some(link) = link::from_number(number) else {
             return Err(ErrorKind::UnknownLink { number, interface: None, packet: None });
         };

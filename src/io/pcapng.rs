@@ -112,11 +112,6 @@ impl Pcapng {
         }
     }
 
-    /// Whether the file may end here: not before the trailing length of a block that was skipped.
-    pub(super) fn may_end(&self) -> bool {
-        self.trailer.is_none()
-    }
-
     /// Whether the block that `bytes` begins with carries a packet, for a message.
     pub(super) fn waits_for(&self, bytes: &[u8]) -> Awaited {
         match self.trailer {
@@ -150,7 +145,7 @@ impl Pcapng {
         let held = what == Awaited::Packet || matches!(kind, SECTION_HEADER | INTERFACE_DESCRIPTION);
         if !held {
             self.trailer = Some(length);
-            return Ok(Step::Skip { length: u64::from(length) - 4 });
+            return Ok(Step::Skip { length: u64::from(length) - 4, ends: false });
         }
         if length > MAX_BLOCK {
             return Err(Damage::BlockLength { length }.into());
@@ -168,7 +163,7 @@ impl Pcapng {
         };
         self.check_trailing(leading, trailing)?;
         self.trailer = None;
-        Ok(Step::Skip { length: 4 })
+        Ok(Step::Skip { length: 4, ends: true })
     }
 
     #[inline]
@@ -191,11 +186,11 @@ impl Pcapng {
             SIMPLE_PACKET => self.simple(head, packet, too_short)?,
             SECTION_HEADER => {
                 self.section(head, too_short)?;
-                return Ok(Step::Skip { length: length as u64 });
+                return Ok(Step::Skip { length: length as u64, ends: true });
             }
             _ => {
                 self.describe_interface(head, too_short)?;
-                return Ok(Step::Skip { length: length as u64 });
+                return Ok(Step::Skip { length: length as u64, ends: true });
             }
         };
         self.last_time = record.time;

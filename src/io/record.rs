@@ -120,19 +120,12 @@ impl Record {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
     /// A whole packet; the next record begins `length` bytes further on.
-    Packet {
-        record: Record,
-        length: usize,
-    },
-    /// Nothing to yield: the next thing to look at is `length` bytes further on, which need not be there yet.
-    Skip {
-        length: u64,
-    },
+    Packet { record: Record, length: usize },
+    /// Nothing to yield: go on `length` bytes further on, which need not be there yet. `ends` tells whether the
+    /// block ends there too; else the next step is about the rest of it.
+    Skip { length: u64, ends: bool },
     /// It takes at least `needed` bytes from here to go on.
-    Short {
-        needed: usize,
-        what: Awaited,
-    },
+    Short { needed: usize, what: Awaited },
 }
 
 /// What a decoder waits for, for the message should it never come.

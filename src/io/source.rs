@@ -114,3 +114,29 @@ impl Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{BUFFER, Source};
+    use std::io::Cursor;
+
+    #[test]
+    fn the_buffer_grows_with_what_was_read_and_not_with_what_is_awaited() {
+        let mut short = Source::new(Box::new(Cursor::new(vec![0; 100])));
+        while short.more().unwrap() {}
+        assert_eq!((short.available().len(), short.buffer().len()), (100, BUFFER));
+        let mut long = Source::new(Box::new(Cursor::new(vec![0; 3 * BUFFER])));
+        while long.more().unwrap() {}
+        assert_eq!((long.available().len(), long.buffer().len()), (3 * BUFFER, 4 * BUFFER));
+    }
+
+    #[test]
+    fn a_stream_that_is_consumed_is_read_in_constant_memory() {
+        let mut source = Source::new(Box::new(Cursor::new(vec![0; 10 * BUFFER])));
+        while source.more().unwrap() {
+            // An unfinished record stays behind each time.
+            source.consume(source.available().len() - 60);
+        }
+        assert_eq!((source.offset(), source.buffer().len()), (10 * BUFFER as u64 - 60, BUFFER));
+    }
+}

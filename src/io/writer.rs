@@ -173,6 +173,8 @@ fn create_output(path: &Path, input: Option<FileIdentity>) -> Result<(File, Outp
     let mut partial = final_path.clone().into_os_string();
     partial.push(format!(".partial-{}", std::process::id()));
     let partial = PathBuf::from(partial);
+    // One of the same number was left by a process that was killed.
+    let _ = fs::remove_file(&partial);
     let file = File::create_new(&partial).map_err(ErrorKind::Create)?;
     Ok((file, Output::Partial { partial, final_path }))
 }
