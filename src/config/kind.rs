@@ -389,11 +389,12 @@ impl Kind<Bridge> for PortPair {
     fn read(&self, target: &mut Bridge, value: &DeValue<'_>) -> Result<(), String> {
         let names = strings(value).ok_or_else(|| format!("must be {}", self.accepts()))?;
         let count = names.len();
-        target.ports =
-            names.try_into().map_err(|_| format!("names {count} ports; a bridge joins exactly two"))?;
-        if target.ports[0] == target.ports[1] {
+        let pair: [String; 2] =
+            names.try_into().map_err(|_| format!("must name two ports, and names {count}"))?;
+        if pair[0] == pair[1] {
             return Err("joins a port with itself; a bridge joins two different ones".to_owned());
         }
+        target.ports = pair;
         Ok(())
     }
 

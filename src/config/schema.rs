@@ -267,8 +267,8 @@ const TCP: &[Key<Config>] = &[
         name: "msl",
         kind: &Duration { field: field!(Config, tcp.timeouts.msl), least: INSTANT, most: LONGEST_MSL },
         presence: Defaulted,
-        doc: "The maximum segment lifetime. TIME_WAIT lasts twice this, from the moment an endpoint enters it \
-              (RFC 9293 section 3.4.2).",
+        doc: "The maximum segment lifetime; RFC 9293 section 3.4.2 takes it to be two minutes. TIME_WAIT lasts \
+              twice this, from the moment an endpoint enters it.",
     },
     timeout!("closed", tcp.timeouts.closed, "How long a connection is remembered after a valid RST."),
     Key {
