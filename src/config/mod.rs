@@ -84,11 +84,15 @@ pub fn reference() -> String {
 /// The text of a file, or one line that says why there is none.
 fn read_file(path: &Path, name: &str) -> Result<String, Errors> {
     let refuse = |error: std::io::Error| {
-        let reason = match error.kind() {
-            ErrorKind::NotFound => "no such file".to_owned(),
-            ErrorKind::PermissionDenied => "permission denied; the file must be readable".to_owned(),
-            ErrorKind::IsADirectory => "a directory; name the file in it".to_owned(),
-            _ => format!("cannot be read: {error}"),
+        let kind = error.kind();
+        let reason = if kind == ErrorKind::NotFound {
+            "no such file".to_owned()
+        } else if kind == ErrorKind::PermissionDenied {
+            "permission denied; the file must be readable".to_owned()
+        } else if kind == ErrorKind::IsADirectory {
+            "a directory; name the file in it".to_owned()
+        } else {
+            format!("cannot be read: {error}")
         };
         Errors::of_file(name, &reason)
     };

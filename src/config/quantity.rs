@@ -150,7 +150,7 @@ fn print_milliseconds(milliseconds: u64) -> String {
 pub(super) fn print_size(bytes: u64) -> String {
     SIZE_UNITS
         .iter()
-        .filter(|(_, length)| bytes % length == 0)
+        .filter(|(_, length)| bytes.is_multiple_of(*length))
         .map(|(unit, length)| format!("{}{unit}", bytes / length))
         .min_by_key(String::len)
         // Only reached for a size that no text reads as: round down to what can be written.

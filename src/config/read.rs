@@ -84,7 +84,7 @@ struct Reader {
     problems: Vec<Problem>,
     /// Which text is being read.
     text: usize,
-    /// Whether every `[[port]]` could be read: if not, that a bridge's port is unknown means nothing.
+    /// Whether every `[[port]]` was recognised as one: if not, that a bridge's port is unknown means nothing.
     ports_are_sound: bool,
 }
 
@@ -234,7 +234,6 @@ impl Reader {
                 self.refuse(offsets.0, format!("{header} {}: {}", quoted(name), unknown_key(section, name)));
             }
             Outcome::Wrong(key, clause) => {
-                self.note_unsound(section);
                 let place = self.place(offsets.1);
                 self.origins.keys.insert((subject, key), Written { place, value: shown.clone() });
                 self.refuse(offsets.1, format!("{header} {key} = {shown}: {clause}"));

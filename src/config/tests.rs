@@ -139,6 +139,11 @@ fn a_port_is_known_to_its_bridge_by_its_name() {
 }
 
 #[test]
+fn connections_begin_at_both_ports_unless_one_is_named() {
+    assert_eq!(right(BASE, &[]).bridges[0].new_from, ["inside", "outside"]);
+}
+
+#[test]
 fn every_value_lies_where_the_contract_puts_its_default() {
     let config = right("", &[]);
     assert_eq!(config, Config::default());
@@ -558,6 +563,8 @@ fn a_bridge_is_not_blamed_for_a_port_that_could_not_be_read() {
             "lastack.toml:3:1: [[port]] nam: unknown key; did you mean `name`?",
         ]
     );
+    let single = "[port]\nname = \"a\"\n[[bridge]]\nports = [\"a\", \"b\"]";
+    assert_eq!(wrong(single, &[]), ["lastack.toml:1:2: port is a section for each port: write [[port]]"]);
 }
 
 #[test]
@@ -617,6 +624,12 @@ fn a_syntax_error_is_one_line_and_ends_the_reading() {
                 "lastack.toml:2:10: not TOML: invalid basic string, expected `\"`",
                 "lastack.toml:4:5: not TOML: unclosed table, expected `]`",
             ],
+        ),
+        // The parser has more than one message about the second line; the first is enough.
+        (
+            "a = [1,\nb c d\n",
+            &[],
+            &["lastack.toml:2:1: not TOML: string values must be quoted, expected literal string"],
         ),
     ]);
 }

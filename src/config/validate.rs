@@ -7,7 +7,8 @@ use super::schema::{Key, Presence, SECTIONS, Shape};
 
 /// Checks what lies across keys, and completes what is said by leaving it out.
 ///
-/// `ports_are_sound` says whether every port could be read; bridges are held against them only then.
+/// `ports_are_sound` says whether every port was recognised; bridges are held against them only then, and
+/// only if each has a name.
 pub(super) fn validate(config: &mut Config, origins: &Origins, ports_are_sound: bool) -> Vec<Problem> {
     let mut problems = Vec::new();
     one_capacity(origins, &mut problems);
