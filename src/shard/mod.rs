@@ -192,9 +192,9 @@ impl Shard {
         &self.table
     }
 
-    /// The records of all live connections, in the order of their places.
-    pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
-        self.table.scan().map(|index| Record::of(&self.table, index, None))
+    /// The record of the connection at `index`.
+    pub fn record(&self, index: Index) -> Record {
+        Record::of(&self.table, index, None)
     }
 
     /// Takes a burst of up to [`BURST`] frames that came at `now` and writes a verdict for each.

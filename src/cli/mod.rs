@@ -1,0 +1,175 @@
+//! The command line: what is asked, who does it, and what the exit status is.
+//!
+//! 0: done. 1: it failed while running. 2: the command line or the configuration is wrong. Results go to
+//! standard output and nothing else does; errors and progress go to standard error.
+
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::bench;
+use crate::config::{self, Config};
+use crate::replay::{self, ProgressBar};
+use crate::table::HashKeys;
+
+/// A connection-table engine: both endpoints' TCP states of millions of flows.
+#[derive(Debug, Parser)]
+#[command(name = "lastack", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Push a capture through the engine and tell what becomes of its packets and connections
+    Replay(Replay),
+    /// Validate a configuration and print the effective one, every default filled in
+    Check(Configuration),
+    /// Measure the engine on this machine
+    Bench(Bench),
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Args)]
+struct Configuration {
+    /// The configuration file
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Set a key after the file was read, such as tcp.msl=15s (repeatable)
+    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct Replay {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// JSON Lines: one for each packet and each connection, then a summary
+    #[arg(long)]
+    json: bool,
+    /// Write what was accepted to this file
+    #[arg(short = 'w', value_name = "OUT.pcap")]
+    write: Option<PathBuf>,
+    /// Let the clock run on after the last packet until every connection has ended
+    #[arg(long)]
+    drain: bool,
+    /// Divide the connections among this many shards; the result is the same
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    shards: u32,
+    /// pcap or pcapng file; - is standard input
+    capture: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Bench {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// What is measured (repeatable; default: all)
+    #[arg(long, value_name = "W")]
+    workload: Vec<bench::Workload>,
+    /// With how many connections (repeatable)
+    #[arg(long, value_name = "N", default_values_t = [1_000_000], value_parser = clap::value_parser!(u32).range(2..=16_000_000))]
+    flows: Vec<u32>,
+    /// How many packets are timed
+    #[arg(long, value_name = "P", default_value_t = 20_000_000, value_parser = clap::value_parser!(u64).range(32..))]
+    packets: u64,
+    /// JSON Lines in place of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why a command failed: the message, and which exit status it has.
+enum Failure {
+    Usage(String),
+    Running(String),
+    /// Whoever read the output has stopped reading: nothing to complain of.
+    Closed,
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    // Wrong command lines end here, with status 2 and clap's message.
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Replay(arguments) => run_replay(arguments),
+        Command::Check(arguments) => run_check(&arguments),
+        Command::Bench(arguments) => run_bench(&arguments),
+    };
+    match result {
+        Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => fail(&message, 2),
+        Err(Failure::Running(message)) => fail(&message, 1),
+    }
+}
+
+fn fail(message: &str, status: u8) -> ExitCode {
+    // Nobody is left to tell if standard error cannot be written.
+    let _ = writeln!(io::stderr(), "{message}");
+    ExitCode::from(status)
+}
+
+fn load(arguments: &Configuration) -> Result<Config, Failure> {
+    config::load(arguments.config.as_deref(), &arguments.set)
+        .map_err(|errors| Failure::Usage(errors.to_string()))
+}
+
+fn run_replay(arguments: Replay) -> Result<(), Failure> {
+    if arguments.write.as_deref().is_some_and(|path| path.as_os_str() == "-") {
+        return Err(Failure::Usage("-w -: standard output is for results; name a file".to_owned()));
+    }
+    let config = load(&arguments.configuration)?;
+    let options = replay::Options {
+        capture: arguments.capture,
+        json: arguments.json,
+        write: arguments.write,
+        drain: arguments.drain,
+        shards: arguments.shards,
+        keys: HashKeys::random().map_err(|error| Failure::Running(format!("no randomness: {error}")))?,
+    };
+    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let mut bar = ProgressBar::new();
+    let result = replay::replay(&options, &config, &mut out, &mut |progress| bar.show(progress));
+    bar.finish();
+    let flushed = out.flush();
+    match result {
+        Err(replay::Error::Output(error)) => Err(output_failure(error)),
+        Err(error) => Err(Failure::Running(error.to_string())),
+        Ok(()) => flushed.map_err(output_failure),
+    }
+}
+
+fn output_failure(error: io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        Failure::Closed
+    } else {
+        Failure::Running(format!("standard output: {error}"))
+    }
+}
+
+fn run_check(arguments: &Configuration) -> Result<(), Failure> {
+    let text = config::check(arguments.config.as_deref(), &arguments.set)
+        .map_err(|errors| Failure::Usage(errors.to_string()))?;
+    io::stdout().write_all(text.as_bytes()).map_err(output_failure)
+}
+
+fn run_bench(arguments: &Bench) -> Result<(), Failure> {
+    let config = load(&arguments.configuration)?;
+    let workloads = if arguments.workload.is_empty() {
+        bench::Workload::ALL.to_vec()
+    } else {
+        arguments.workload.clone()
+    };
+    let mut out = io::stdout().lock();
+    for workload in workloads {
+        for &flows in &arguments.flows {
+            let plan = bench::Plan { workload, flows, packets: arguments.packets };
+            let report = bench::run(&plan, &config).map_err(|error| Failure::Running(error.to_string()))?;
+            let written = if arguments.json { report.write_json(&mut out) } else { report.write_text(&mut out) };
+            written.map_err(output_failure)?;
+        }
+    }
+    Ok(())
+}

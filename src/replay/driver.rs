@@ -1,0 +1,319 @@
+//! Packets into bursts, time into ticks, and everything in the order of the capture.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use arrayvec::ArrayVec;
+use hashbrown::HashMap;
+
+use super::Error;
+use super::sink::{PacketLine, Sink, Summary, protocol_name};
+use crate::fragments::Token;
+use crate::io::{Batch, CaptureWriter, Packet, Timestamp};
+use crate::shard::{
+    Action, Arrival, BURST, Counters, Datagram, Observer, Record, Shard, Verdict, steering_hash,
+};
+use crate::table::Index;
+use crate::time::{TICK_NANOSECONDS, Tick, Time};
+use crate::wire::{self, Checks};
+
+/// How many timers one call of `poll` looks at; it is called until nothing is overdue.
+const POLL_BUDGET: u32 = 4096;
+
+/// How far the clock is turned at once, in nanoseconds: well below what ticks can tell apart.
+const STRIDE: u64 = (1 << 29) * TICK_NANOSECONDS;
+
+/// Drives the shards by a capture.
+pub(super) struct Driver<'a> {
+    shards: Vec<Shard>,
+    hub: Hub<'a>,
+    writer: Option<CaptureWriter>,
+    /// Whether every packet is told or written by itself, so that bursts are of one.
+    tells_packets: bool,
+    first: Option<Timestamp>,
+    now: Time,
+    packets: u64,
+}
+
+/// What the shards tell, gathered until it can be put in order.
+struct Hub<'a> {
+    sink: Box<dyn Sink + 'a>,
+    last_id: u64,
+    ended: Vec<Record>,
+    /// Frames that are held, by token: what is told of them, and their bytes where they may be written.
+    held: HashMap<u64, HeldFrame>,
+    released: Vec<(u64, Verdict)>,
+    handed_over: Vec<(u32, Datagram)>,
+}
+
+struct HeldFrame {
+    line: PacketLine,
+    time: Timestamp,
+    link: wire::Link,
+    wire_length: usize,
+    bytes: Option<Box<[u8]>>,
+}
+
+impl Observer for Hub<'_> {
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    fn ended(&mut self, record: &Record) {
+        self.ended.push(*record);
+    }
+
+    fn released(&mut self, token: Token, verdict: &Verdict) {
+        self.released.push((token.0, *verdict));
+    }
+
+    fn hand_over(&mut self, shard: u32, datagram: Datagram) {
+        self.handed_over.push((shard, datagram));
+    }
+}
+
+impl Hub<'_> {
+    /// Tells the connections that have ended, in an order that does not depend on shards or places.
+    fn tell_ended(&mut self, now: Tick) -> io::Result<()> {
+        self.ended.sort_by_key(|record| record.id);
+        for record in self.ended.drain(..) {
+            self.sink.connection(&record, now)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Driver<'a> {
+    pub(super) fn new(shards: Vec<Shard>, sink: Box<dyn Sink + 'a>, tells_packets: bool) -> Driver<'a> {
+        Driver {
+            shards,
+            hub: Hub {
+                sink,
+                last_id: 0,
+                ended: Vec::new(),
+                held: HashMap::new(),
+                released: Vec::new(),
+                handed_over: Vec::new(),
+            },
+            writer: None,
+            tells_packets,
+            first: None,
+            now: Time::default(),
+            packets: 0,
+        }
+    }
+
+    pub(super) fn is_writing(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    pub(super) fn write_to(&mut self, writer: CaptureWriter) {
+        self.writer = Some(writer);
+    }
+
+    /// Takes a batch of packets, as bursts of one tick and one shard.
+    pub(super) fn take(&mut self, batch: &Batch<'_>) -> Result<(), Error> {
+        let mut burst: ArrayVec<Arrival<'_>, BURST> = ArrayVec::new();
+        let mut owner = 0;
+        for packet in batch.iter() {
+            let at = self.time_of(&packet);
+            let frame = packet.frame();
+            let shard = self.owner_of(&packet);
+            let later = at.tick() != self.now.tick() || at.nanoseconds() - self.now.nanoseconds() > STRIDE;
+            if later || shard != owner || burst.is_full() {
+                self.process(owner, &mut burst)?;
+            }
+            if later {
+                self.turn_to(at).map_err(Error::Output)?;
+            }
+            self.now = at;
+            owner = shard;
+            self.packets += 1;
+            burst.push(Arrival { frame, zone: 0, at, token: Token(packet.number) });
+            if self.tells_packets {
+                self.tell_one(owner, &packet, &mut burst)?;
+            }
+        }
+        self.process(owner, &mut burst)
+    }
+
+    /// The packet's time since the first; a capture that goes back stands still.
+    fn time_of(&mut self, packet: &Packet<'_>) -> Time {
+        let since_first = self.since_first(packet.time);
+        Time::from_nanoseconds(u64::try_from(since_first).unwrap_or(0)).max(self.now)
+    }
+
+    fn since_first(&mut self, time: Timestamp) -> i128 {
+        let first = *self.first.get_or_insert(time);
+        time.nanoseconds() - first.nanoseconds()
+    }
+
+    fn owner_of(&self, packet: &Packet<'_>) -> usize {
+        if self.shards.len() == 1 {
+            return 0;
+        }
+        let hash = steering_hash(&wire::parse(&packet.frame(), Checks::NONE), 0);
+        hash as usize % self.shards.len()
+    }
+
+    /// Sends a burst through its shard; nothing is told of its packets but what they began and ended.
+    fn process(&mut self, owner: usize, burst: &mut ArrayVec<Arrival<'_>, BURST>) -> Result<(), Error> {
+        if burst.is_empty() {
+            return Ok(());
+        }
+        let mut verdicts = [Verdict::HELD; BURST];
+        self.shards[owner].process(burst, self.now.tick(), &mut verdicts, &mut self.hub);
+        burst.clear();
+        self.hand_over();
+        self.tell_released()?;
+        self.hub.tell_ended(self.now.tick()).map_err(Error::Output)
+    }
+
+    /// Sends one packet through its shard, and tells and writes what became of it.
+    fn tell_one(
+        &mut self,
+        owner: usize,
+        packet: &Packet<'_>,
+        burst: &mut ArrayVec<Arrival<'_>, BURST>,
+    ) -> Result<(), Error> {
+        let parsed = wire::parse(&packet.frame(), Checks::NONE);
+        let since_first = self.since_first(packet.time);
+        let line = PacketLine::of(packet.number, since_first, &parsed);
+        if matches!(parsed.transport, wire::Transport::Fragment(_)) {
+            let frame = HeldFrame {
+                line: line.clone(),
+                time: packet.time,
+                link: packet.link,
+                wire_length: packet.wire_length,
+                bytes: self.writer.is_some().then(|| packet.bytes.into()),
+            };
+            self.hub.held.insert(packet.number, frame);
+        }
+        let mut verdicts = [Verdict::HELD];
+        self.shards[owner].process(burst, self.now.tick(), &mut verdicts, &mut self.hub);
+        burst.clear();
+        self.hand_over();
+        self.hub.tell_ended(self.now.tick()).map_err(Error::Output)?;
+        self.tell_released()?;
+        let [verdict] = verdicts;
+        if verdict.action == Action::Held {
+            return Ok(());
+        }
+        // A fragment that is malformed by itself was never held.
+        self.hub.held.remove(&packet.number);
+        self.hub.sink.packet(&line, &verdict).map_err(Error::Output)?;
+        if let (Action::Accept, Some(writer)) = (verdict.action, &mut self.writer) {
+            writer.write(packet.time, packet.link, packet.wire_length, packet.bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Gives complete datagrams to the shards that own their connections.
+    fn hand_over(&mut self) {
+        for (shard, datagram) in std::mem::take(&mut self.hub.handed_over) {
+            self.shards[shard as usize].take_over(&datagram, self.now.tick(), self.now, &mut self.hub);
+        }
+    }
+
+    /// Tells what became of frames that were held.
+    fn tell_released(&mut self) -> Result<(), Error> {
+        let released = std::mem::take(&mut self.hub.released);
+        for (token, verdict) in &released {
+            let Some(frame) = self.hub.held.remove(token) else { continue };
+            self.hub.sink.packet(&frame.line, verdict).map_err(Error::Output)?;
+            if let (Action::Accept, Some(writer), Some(bytes)) =
+                (verdict.action, &mut self.writer, &frame.bytes)
+            {
+                writer.write(frame.time, frame.link, frame.wire_length, bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns the clock to `at`. Ticks wrap, so a gap of weeks or years is crossed in strides.
+    fn turn_to(&mut self, at: Time) -> io::Result<()> {
+        while at.nanoseconds() - self.now.nanoseconds() > STRIDE {
+            self.now = Time::from_nanoseconds(self.now.nanoseconds() + STRIDE);
+            self.run_timers(self.now.tick())?;
+        }
+        self.run_timers(at.tick())
+    }
+
+    /// Lets every timer before or at `now` do its work, tick by tick, so that connections end in order.
+    fn run_timers(&mut self, now: Tick) -> io::Result<()> {
+        loop {
+            let next = self.shards.iter().filter_map(Shard::next_event).reduce(|a, b| {
+                if b.is_before(a) { b } else { a }
+            });
+            let Some(tick) = next.filter(|tick| tick.has_passed(now)) else { break };
+            self.poll(tick)?;
+        }
+        self.poll(now)
+    }
+
+    fn poll(&mut self, tick: Tick) -> io::Result<()> {
+        for shard in &mut self.shards {
+            while !shard.poll(tick, POLL_BUDGET, &mut self.hub) {}
+        }
+        self.tell_released().map_err(|error| match error {
+            Error::Output(error) => error,
+            other => io::Error::other(other),
+        })?;
+        self.hub.tell_ended(tick)
+    }
+
+    /// Closes the file of accepted frames.
+    pub(super) fn finish_writing(&mut self) -> Result<(), Error> {
+        self.writer.take().map_or(Ok(()), |writer| Ok(writer.finish()?))
+    }
+
+    /// Tells what still lives and the summary; with `drain` lets everything end first.
+    pub(super) fn finish(mut self, drain: bool) -> io::Result<()> {
+        if drain {
+            while let Some(tick) = self.shards.iter().filter_map(Shard::next_event).reduce(|a, b| {
+                if b.is_before(a) { b } else { a }
+            }) {
+                self.poll(tick)?;
+            }
+        }
+        for shard in &mut self.shards {
+            shard.flush_fragments(&mut self.hub);
+        }
+        let _ = self.tell_released();
+        let now = self.now.tick();
+        let (mut by_protocol, mut by_states) = (BTreeMap::new(), BTreeMap::new());
+        // Only numbers and places are sorted: a million records at once would be a burden.
+        let mut live: Vec<(u64, usize, Index)> = Vec::new();
+        for (number, shard) in self.shards.iter().enumerate() {
+            let table = shard.table();
+            live.extend(table.scan().map(|index| (table.connection(index).id(), number, index)));
+        }
+        live.sort_unstable_by_key(|&(id, ..)| id);
+        for &(_, shard, index) in &live {
+            let record = self.shards[shard].record(index);
+            self.hub.sink.connection(&record, now)?;
+            let name = protocol_name(record.protocol, record.originator.0.is_ipv6()).into_owned();
+            *by_protocol.entry(name).or_insert(0) += 1;
+            if let Some([originator, responder]) = record.states {
+                *by_states.entry(format!("{originator}/{responder}")).or_insert(0) += 1;
+            }
+        }
+        let mut counters: Option<Counters> = None;
+        for shard in &self.shards {
+            match &mut counters {
+                Some(sum) => sum.add(shard.counters()),
+                None => counters = Some(shard.counters().clone()),
+            }
+        }
+        let Some(counters) = counters else { return Ok(()) };
+        self.hub.sink.summary(&Summary {
+            packets: self.packets,
+            counters: &counters,
+            start: self.first,
+            by_protocol: by_protocol.into_iter().collect(),
+            by_states: by_states.into_iter().collect(),
+            live: live.len() as u64,
+        })
+    }
+}

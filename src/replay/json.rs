@@ -1,0 +1,224 @@
+//! JSON Lines: one object for each packet, each connection, and the whole.
+//!
+//! The shapes are the contract's: other programs read them. Numbers are seconds since the capture's first
+//! packet, but for `start`.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+use serde::{Serialize, Serializer};
+
+use super::sink::{PacketLine, Sink, Summary, protocol_name};
+use crate::shard::{Action, Class, Reason, Record, Verdict};
+use crate::tcp::{Detail, State};
+use crate::time::Tick;
+
+/// Writes JSON Lines.
+pub(super) struct Lines<'a> {
+    out: &'a mut dyn Write,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn new(out: &'a mut dyn Write) -> Lines<'a> {
+        Lines { out }
+    }
+
+    fn line(&mut self, value: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut *self.out, value)?;
+        self.out.write_all(b"\n")
+    }
+}
+
+#[derive(Serialize)]
+struct PacketObject<'a> {
+    record: &'static str,
+    number: u64,
+    time: f64,
+    verdict: &'static str,
+    class: &'static str,
+    direction: Option<&'static str>,
+    reason: Option<&'static str>,
+    connection: Option<u64>,
+    states: Option<[StateName; 2]>,
+    protocol: Option<&'a str>,
+    source: Option<IpAddr>,
+    source_port: Option<u16>,
+    destination: Option<IpAddr>,
+    destination_port: Option<u16>,
+    length: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<DetailObject>,
+}
+
+/// The numbers behind a reason.
+#[derive(Serialize)]
+struct DetailObject {
+    seq: u32,
+    ack: u32,
+    expected: [u32; 2],
+    window: u32,
+}
+
+struct StateName(State);
+
+impl Serialize for StateName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name())
+    }
+}
+
+#[derive(Serialize)]
+struct ConnectionObject<'a> {
+    record: &'static str,
+    id: u64,
+    zone: u16,
+    protocol: &'a str,
+    original: Tuple,
+    reply: Tuple,
+    states: Option<[StateName; 2]>,
+    end: Option<&'static str>,
+    started: f64,
+    last_seen: f64,
+    expires_in: Option<f64>,
+    packets: Pair,
+    bytes: Pair,
+}
+
+#[derive(Serialize)]
+struct Tuple {
+    source: IpAddr,
+    source_port: Option<u16>,
+    destination: IpAddr,
+    destination_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    icmp_id: Option<u16>,
+}
+
+#[derive(Serialize)]
+struct Pair {
+    original: u64,
+    reply: u64,
+}
+
+impl From<[u64; 2]> for Pair {
+    fn from([original, reply]: [u64; 2]) -> Pair {
+        Pair { original, reply }
+    }
+}
+
+#[derive(Serialize)]
+struct SummaryObject<'a> {
+    record: &'static str,
+    packets: u64,
+    accepted: u64,
+    dropped: u64,
+    by_class: BTreeMap<&'static str, u64>,
+    by_reason: BTreeMap<&'static str, u64>,
+    start: Option<f64>,
+    connections: ConnectionsObject<'a>,
+}
+
+#[derive(Serialize)]
+struct ConnectionsObject<'a> {
+    created: u64,
+    live: u64,
+    by_protocol: BTreeMap<&'a str, u64>,
+    by_states: BTreeMap<&'a str, u64>,
+}
+
+impl Sink for Lines<'_> {
+    fn packet(&mut self, line: &PacketLine, verdict: &Verdict) -> io::Result<()> {
+        let protocol = line
+            .protocol
+            .map(|protocol| protocol_name(protocol, line.source.is_some_and(|source| source.is_ipv6())));
+        self.line(&PacketObject {
+            record: "packet",
+            number: line.number,
+            time: line.since_first as f64 / 1e9,
+            verdict: match verdict.action {
+                Action::Accept => "accept",
+                Action::Drop | Action::Held => "drop",
+            },
+            class: verdict.class.name(),
+            direction: verdict.subject.map(|subject| subject.direction.name()),
+            reason: verdict.reason.map(Reason::name),
+            connection: verdict.subject.map(|subject| subject.id),
+            states: verdict.subject.and_then(|subject| subject.states).map(names),
+            protocol: protocol.as_deref(),
+            source: line.source,
+            source_port: line.ports.map(|(source, _)| source),
+            destination: line.destination,
+            destination_port: line.ports.map(|(_, destination)| destination),
+            length: line.length,
+            detail: verdict.detail.map(|Detail { seq, ack, expected, window }| DetailObject {
+                seq,
+                ack,
+                expected,
+                window,
+            }),
+        })
+    }
+
+    fn connection(&mut self, record: &Record, now: Tick) -> io::Result<()> {
+        let (original, reply) = tuples(record);
+        let expires_in = record.deadline.since(now).milliseconds();
+        self.line(&ConnectionObject {
+            record: "connection",
+            id: record.id,
+            zone: record.zone,
+            protocol: &protocol_name(record.protocol, record.originator.0.is_ipv6()),
+            original,
+            reply,
+            states: record.states.map(names),
+            end: record.end.map(|end| end.name()),
+            started: record.started.seconds(),
+            last_seen: record.last_seen.seconds(),
+            expires_in: record.end.is_none().then(|| f64::from(expires_in) / 1e3),
+            packets: record.packets.into(),
+            bytes: record.bytes.into(),
+        })
+    }
+
+    fn summary(&mut self, summary: &Summary<'_>) -> io::Result<()> {
+        let counters = summary.counters;
+        let classes = Class::ALL.into_iter().zip(counters.by_class);
+        let reasons = Reason::all().zip(counters.by_reason);
+        self.line(&SummaryObject {
+            record: "summary",
+            packets: summary.packets,
+            accepted: counters.accepted,
+            dropped: counters.dropped,
+            by_class: classes.filter(|(_, n)| *n > 0).map(|(class, n)| (class.name(), n)).collect(),
+            by_reason: reasons.filter(|(_, n)| *n > 0).map(|(reason, n)| (reason.name(), n)).collect(),
+            start: summary.start.map(|start| start.seconds()),
+            connections: ConnectionsObject {
+                created: counters.begun,
+                live: summary.live,
+                by_protocol: summary.by_protocol.iter().map(|(name, n)| (name.as_str(), *n)).collect(),
+                by_states: summary.by_states.iter().map(|(name, n)| (name.as_str(), *n)).collect(),
+            },
+        })?;
+        self.out.flush()
+    }
+}
+
+fn names(states: [State; 2]) -> [StateName; 2] {
+    states.map(StateName)
+}
+
+/// The original and the reply tuple: the same turned round, as long as nothing translates. ICMP queries have
+/// an identifier in place of ports, and what has neither has none.
+fn tuples(record: &Record) -> (Tuple, Tuple) {
+    use crate::wire::protocol::{TCP, UDP};
+    let has_ports = matches!(record.protocol, TCP | UDP);
+    let icmp_id = record.is_icmp().then_some(record.originator.1);
+    let tuple = |from: (IpAddr, u16), to: (IpAddr, u16)| Tuple {
+        source: from.0,
+        source_port: has_ports.then_some(from.1),
+        destination: to.0,
+        destination_port: has_ports.then_some(to.1),
+        icmp_id,
+    };
+    (tuple(record.originator, record.responder), tuple(record.responder, record.originator))
+}

@@ -1,0 +1,218 @@
+//! `lastack replay`: a capture through the engine, on the capture's own clock.
+//!
+//! ```text
+//!  Capture ─ batch ─► Driver ─ bursts of one tick and one shard ─► Shard::process
+//!                       │  before a later tick: Shard::poll, tick by tick, so that connections end in order
+//!                       ▼
+//!                     Sink: JSON Lines, or a table for a person;  accepted frames ─► CaptureWriter
+//! ```
+//!
+//! With several shards the packets still go one after the other, each to the shard that owns it: the result
+//! is the same as with one, numbers and order included. Memory is constant: the table, the fragments held,
+//! and one batch.
+
+mod driver;
+mod json;
+mod sink;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io::Write;
+use std::path::PathBuf;
+
+use crate::config::{Capacity, Config};
+use crate::io::{Capture, CaptureWriter};
+use crate::shard::{Settings, Shard};
+use crate::table::HashKeys;
+use crate::time::{SystemClock, Tick};
+use driver::Driver;
+use sink::Sink;
+
+/// What to replay, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The capture, `-` for standard input.
+    pub capture: PathBuf,
+    /// JSON Lines in place of a table.
+    pub json: bool,
+    /// Where accepted frames go.
+    pub write: Option<PathBuf>,
+    /// Whether the clock runs on after the last packet until the table is empty.
+    pub drain: bool,
+    /// Among how many shards the connections are divided.
+    pub shards: u32,
+    /// The hash keys; drawn at random outside of tests.
+    pub keys: HashKeys,
+}
+
+/// Why a replay failed.
+#[derive(Debug)]
+pub enum Error {
+    /// The capture, or the one that was to be written.
+    Capture(crate::io::Error),
+    /// The table's memory.
+    Memory(std::io::Error),
+    /// The configured capacity cannot be had.
+    Capacity(crate::table::LayoutError),
+    /// Standard output.
+    Output(std::io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Capture(error) => write!(f, "{error}"),
+            Error::Memory(error) => {
+                write!(f, "no memory for the table: {error}; a smaller [table] max_connections takes less")
+            }
+            Error::Capacity(error) => write!(f, "[table]: {error}"),
+            Error::Output(error) => write!(f, "standard output: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Capture(error) => Some(error),
+            Error::Memory(error) | Error::Output(error) => Some(error),
+            Error::Capacity(error) => Some(error),
+        }
+    }
+}
+
+impl From<crate::io::Error> for Error {
+    fn from(error: crate::io::Error) -> Error {
+        Error::Capture(error)
+    }
+}
+
+/// Replays a capture and writes the result to `out`; `progress` is called now and then.
+///
+/// # Errors
+/// The capture cannot be opened, is damaged (then everything readable before has been processed and
+/// written, the summary included), or the output cannot be written.
+pub fn replay(
+    options: &Options,
+    config: &Config,
+    out: &mut dyn Write,
+    progress: &mut dyn FnMut(crate::io::Progress),
+) -> Result<(), Error> {
+    let mut capture = Capture::open(&options.capture)?;
+    let shards = make_shards(options, config)?;
+    let sink: Box<dyn Sink + '_> = if options.json {
+        Box::new(json::Lines::new(out))
+    } else {
+        Box::new(text::Table::new(out, capture.name()))
+    };
+    let mut driver = Driver::new(shards, sink, options.json || options.write.is_some());
+    let ended = read_all(&mut capture, &mut driver, options, progress);
+    // Whatever ended the reading: what was read is told to its end.
+    let told = driver.finish(options.drain).map_err(Error::Output);
+    ended.and(told)
+}
+
+/// Reads the capture to its end or its first error.
+fn read_all(
+    capture: &mut Capture,
+    driver: &mut Driver<'_>,
+    options: &Options,
+    progress: &mut dyn FnMut(crate::io::Progress),
+) -> Result<(), Error> {
+    let identity = capture.identity();
+    let mut batches = 0_u32;
+    loop {
+        let batch = match capture.next_batch() {
+            Ok(Some(batch)) => batch,
+            Ok(None) => break,
+            Err(error) => {
+                driver.finish_writing()?;
+                return Err(error.into());
+            }
+        };
+        if let (Some(path), Some(first), false) = (&options.write, batch.get(0), driver.is_writing()) {
+            driver.write_to(CaptureWriter::create(path, first.link, identity)?);
+        }
+        driver.take(&batch)?;
+        batches = batches.wrapping_add(1);
+        if batches.is_multiple_of(256) {
+            progress(capture.progress());
+        }
+    }
+    driver.finish_writing()?;
+    Ok(())
+}
+
+fn make_shards(options: &Options, config: &Config) -> Result<Vec<Shard>, Error> {
+    let count = options.shards.max(1);
+    let layout = match config.capacity {
+        Capacity::Connections(all) => Shard::layout_for_connections(all.div_ceil(count)),
+        Capacity::Memory(bytes) => Shard::layout_for_memory(bytes / u64::from(count)),
+    }
+    .map_err(Error::Capacity)?;
+    let mut tcp = config.tcp;
+    tcp.time_wait_max = tcp.time_wait_max.div_ceil(count);
+    (0..count)
+        .map(|number| {
+            let settings = Settings {
+                checks: config.checks,
+                tcp,
+                flow: config.flow,
+                fragments: crate::fragments::Policy {
+                    max: config.fragments.max,
+                    timeout: config.fragments.timeout,
+                },
+                shards: count,
+                number,
+            };
+            Shard::new(layout, options.keys, settings, Tick::new(0)).map_err(Error::Memory)
+        })
+        .collect()
+}
+
+/// A bar on standard error, if that is a terminal and the replay takes longer than a second.
+pub struct ProgressBar {
+    clock: SystemClock,
+    bar: Option<indicatif::ProgressBar>,
+}
+
+impl fmt::Debug for ProgressBar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProgressBar").finish_non_exhaustive()
+    }
+}
+
+impl ProgressBar {
+    /// Nothing is shown yet.
+    #[expect(clippy::new_without_default, reason = "it reads the clock")]
+    pub fn new() -> ProgressBar {
+        ProgressBar { clock: SystemClock::new(), bar: None }
+    }
+
+    /// Shows how far the capture has been read.
+    pub fn show(&mut self, progress: crate::io::Progress) {
+        if self.clock.now().seconds() < 1.0 {
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| match progress.total {
+            Some(total) => indicatif::ProgressBar::new(total).with_style(
+                indicatif::ProgressStyle::with_template(
+                    "{wide_bar} {percent}% of {total_bytes}, {bytes_per_sec}, {eta} left",
+                )
+                .unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()),
+            ),
+            None => indicatif::ProgressBar::new_spinner(),
+        });
+        bar.set_position(progress.consumed);
+    }
+
+    /// Takes it away again.
+    pub fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
