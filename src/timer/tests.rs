@@ -183,12 +183,12 @@ impl Pair {
 
 #[test]
 fn random_operations_end_as_in_the_model_across_the_wrap_with_idle_jumps_and_tiny_budgets() {
-    let (seeds, operations) = if cfg!(miri) { (2, 200) } else { (60, 3_000) };
+    let (seeds, operations) = if cfg!(miri) { (2_u64, 200) } else { (60, 3_000) };
     for seed in 0..seeds {
         println!("seed {seed}"); // shown if it fails
         // Beginning short of the wrap, which the first jumps cross; later jumps cross it again and again.
         let start = (1 << 32) - 1 - (seed % 7) * 1_000 + (1 << 40);
-        let places = if seed % 2 == 0 { 8 } else { 300 };
+        let places = if seed.is_multiple_of(2) { 8 } else { 300 };
         let mut pair = Pair::new(seed, start, places);
         for _ in 0..operations {
             pair.operate();
@@ -199,7 +199,8 @@ fn random_operations_end_as_in_the_model_across_the_wrap_with_idle_jumps_and_tin
 #[test]
 fn an_entry_is_due_at_its_very_tick_from_every_level_and_every_start() {
     let spans = [0, 1, 2, 255, 256, 257, 65_535, 65_536, 65_537, 1 << 24, (1 << 24) + 1, AHEAD];
-    for start in [0_u32, 1, 255, 256, 0x00ff_ffff, 0x7fff_ffff, 0x8000_0000, 0xffff_fffe, u32::MAX] {
+    let starts = [u32::MAX, 0x7fff_ffff, 0, 1, 255, 256, 0x00ff_ffff, 0x8000_0000, 0xffff_fffe];
+    for start in starts.into_iter().take(if cfg!(miri) { 1 } else { 9 }) {
         for span in spans {
             let cells = Cells::new(1);
             let start = Tick::new(start);

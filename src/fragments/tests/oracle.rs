@@ -147,7 +147,7 @@ fn compare(seed: u64, steps: usize, tally: &mut Tally) {
     lab.reassembly = Reassembly::new(Policy { max, timeout }, KEYS);
     let mut model = Model { max: max as usize, held: Vec::new(), marks: Vec::new() };
     // Each datagram's true payload, past the head in half of the runs.
-    let unit = if seed % 2 == 0 { 8 } else { 240 };
+    let unit = if seed.is_multiple_of(2) { 8 } else { 240 };
     let payload = payload(4 * unit + 3);
     let start = (1_u64 << 32) - 20_000;
     let mut now = start;
