@@ -1,0 +1,245 @@
+//! The wheel: its hand, its occupancy, and how entries move.
+
+use super::occupancy::Occupancy;
+use super::{Links, NONE, SLOTS, Storage};
+use crate::time::{Span, Tick};
+
+/// Bits of a tick that one level tells apart.
+const LEVEL_BITS: u32 = 8;
+/// How many levels there are.
+const LEVELS: usize = 4;
+/// The level whose slots are taken all round.
+const TOP: usize = LEVELS - 1;
+/// Slots of one level.
+const LEVEL_SLOTS: usize = 1 << LEVEL_BITS;
+/// In `Links::previous`: what follows is a slot, not a place.
+const IS_SLOT: u32 = 1 << 31;
+/// The farthest ahead of the hand that an entry is filed. What is due later (possible only while the wheel
+/// is behind) is looked at here and filed again: on the way round no slot ever stands for two ticks.
+const REACH: u32 = i32::MAX as u32;
+
+const _: () = assert!(SLOTS == LEVELS * LEVEL_SLOTS && LEVELS as u32 * LEVEL_BITS == u32::BITS);
+
+/// How an [`Wheel::advance`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Everything that was due has been handed out.
+    Done,
+    /// The budget was used up before that; the next call goes on from here.
+    Behind,
+}
+
+/// The timing wheel: see the [module](super) for the picture and who may call it.
+///
+/// Kept at every moment: all entries lie at the hand or ahead of it; the slot that the hand stands in is
+/// empty on levels 1 to 3, but while a cascade of it is not finished.
+#[derive(Debug, Clone)]
+pub struct Wheel {
+    /// The tick at which the wheel has arrived: everything before it has been handed out.
+    hand: Tick,
+    /// The latest `now` that it was told: what lies after it is in the future.
+    now: Tick,
+    occupancy: [Occupancy; LEVELS],
+}
+
+/// A slot by its level and its number there.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    level: usize,
+    number: u8,
+}
+
+impl Slot {
+    /// The number under which the storage knows it.
+    const fn index(self) -> usize {
+        self.level * LEVEL_SLOTS + self.number as usize
+    }
+
+    /// The slot that the first entry of a list names in `previous`.
+    const fn of_link(previous: u32) -> Slot {
+        let index = previous as usize % SLOTS;
+        Slot { level: index / LEVEL_SLOTS, number: (index % LEVEL_SLOTS) as u8 }
+    }
+
+    /// What the first entry of this slot's list has in `previous`.
+    const fn as_link(self) -> u32 {
+        IS_SLOT | self.index() as u32
+    }
+}
+
+/// The byte of `tick` that selects its slot on `level`.
+const fn digit(tick: Tick, level: usize) -> u8 {
+    (tick.number() >> (level as u32 * LEVEL_BITS)) as u8
+}
+
+impl Wheel {
+    /// An empty wheel whose hand stands at `now`; every head in `storage` is reset. Links are not: entries
+    /// of an earlier wheel must be filed anew, or given [`Links::UNFILED`].
+    pub fn new(storage: &impl Storage, now: Tick) -> Wheel {
+        for slot in 0..SLOTS {
+            storage.set_head(slot, NONE);
+        }
+        Wheel { hand: now, now, occupancy: [Occupancy::default(); LEVELS] }
+    }
+
+    /// Files `place`, which is not filed and at most [`MAX_PLACE`](super::MAX_PLACE), to be looked at when
+    /// `deadline` comes: at most 2^31 - 1 ms after the latest `now`. A deadline that has passed is due at
+    /// the next [`advance`](Wheel::advance).
+    #[inline]
+    pub fn file(&mut self, storage: &impl Storage, place: u32, deadline: Tick) {
+        let slot = self.slot_for(deadline);
+        let next = storage.head(slot.index());
+        if next != NONE {
+            storage.set_links(next, Links { previous: place, ..storage.links(next) });
+        }
+        storage.set_links(place, Links { next, previous: slot.as_link() });
+        storage.set_head(slot.index(), place);
+        self.occupancy[slot.level].insert(slot.number);
+    }
+
+    /// Takes `place` out of its list, in constant time. Returns whether it was filed; if not, nothing
+    /// happens.
+    #[inline]
+    pub fn unfile(&mut self, storage: &impl Storage, place: u32) -> bool {
+        let Links { next, previous } = storage.links(place);
+        if previous == NONE {
+            return false;
+        }
+        if next != NONE {
+            storage.set_links(next, Links { previous, ..storage.links(next) });
+        }
+        if previous & IS_SLOT == 0 {
+            storage.set_links(previous, Links { next, ..storage.links(previous) });
+        } else {
+            let slot = Slot::of_link(previous);
+            storage.set_head(slot.index(), next);
+            if next == NONE {
+                self.occupancy[slot.level].remove(slot.number);
+            }
+        }
+        storage.set_links(place, Links::UNFILED);
+        true
+    }
+
+    /// Files `place` under another deadline: needed when it moves earlier, never when it moves later.
+    #[inline]
+    pub fn refile(&mut self, storage: &impl Storage, place: u32, deadline: Tick) {
+        self.unfile(storage, place);
+        self.file(storage, place, deadline);
+    }
+
+    /// Turns the wheel to `now` and hands every place whose deadline has passed to `due`, unfiled: never
+    /// before its deadline, and at its very tick if the wheel is not behind. `due` may change the storage,
+    /// but for heads and links. Of several deadlines passed since the last call the order is not defined.
+    ///
+    /// At most `budget` entries are examined (due, cascading or filed again); where it stops, possibly in
+    /// the middle of a slot, the next call goes on. Empty stretches are skipped, however long.
+    ///
+    /// `now` must be less than 2^31 ms after the hand; one that lies before the latest is taken as that.
+    pub fn advance(
+        &mut self,
+        storage: &impl Storage,
+        now: Tick,
+        budget: u32,
+        mut due: impl FnMut(u32),
+    ) -> Progress {
+        if self.now.is_before(now) {
+            self.now = now;
+        }
+        let mut left = budget;
+        loop {
+            while let Some(slot) = self.slot_at_hand() {
+                if left == 0 {
+                    return Progress::Behind;
+                }
+                left -= 1;
+                self.examine(storage, slot, &mut due);
+            }
+            match self.next_stop() {
+                Some(stop) if stop.number().wrapping_sub(self.hand.number()) <= self.lag() => {
+                    self.hand = stop
+                }
+                Some(_) | None => {
+                    // No occupied slot lies between: the hand jumps over all of them.
+                    self.hand = self.now;
+                    return Progress::Done;
+                }
+            }
+        }
+    }
+
+    /// How far the hand is behind `now`: zero if it has arrived, though perhaps with entries left there.
+    pub fn behind(&self, now: Tick) -> Span {
+        now.since(self.hand)
+    }
+
+    /// A tick before which no entry is due, and at which there is something to do for
+    /// [`advance`](Wheel::advance) (perhaps only a cascade); none if nothing is filed. It may lie in the
+    /// past when the wheel is behind. Advancing from one such tick to the next visits every deadline.
+    pub fn next_event(&self) -> Option<Tick> {
+        match self.slot_at_hand() {
+            Some(_) => Some(self.hand),
+            None => self.next_stop(),
+        }
+    }
+
+    /// From the hand to the latest `now`, in ticks.
+    const fn lag(&self) -> u32 {
+        self.now.number().wrapping_sub(self.hand.number())
+    }
+
+    /// Where an entry for `deadline` belongs, as seen from the hand.
+    fn slot_for(&self, deadline: Tick) -> Slot {
+        let from_hand = deadline.number().wrapping_sub(self.hand.number());
+        let ahead = if deadline.has_passed(self.now) {
+            // Between hand and now it keeps its slot; before the hand it goes where the hand is.
+            if from_hand <= self.lag() { from_hand } else { 0 }
+        } else {
+            from_hand.min(REACH)
+        };
+        let stop = self.hand.after(Span::from_milliseconds(ahead));
+        // The highest byte in which it differs from the hand decides the level.
+        let difference = stop.number() ^ self.hand.number();
+        let level = (difference.checked_ilog2().unwrap_or(0) / LEVEL_BITS) as usize;
+        Slot { level, number: digit(stop, level) }
+    }
+
+    /// The occupied slot that the hand stands in: a cascade to be finished first, then what is due.
+    fn slot_at_hand(&self) -> Option<Slot> {
+        (0..LEVELS)
+            .rev()
+            .map(|level| Slot { level, number: digit(self.hand, level) })
+            .find(|slot| self.occupancy[slot.level].contains(slot.number))
+    }
+
+    /// The first tick after the hand at which an occupied slot begins.
+    fn next_stop(&self) -> Option<Tick> {
+        let hand = self.hand.number();
+        for (level, occupancy) in self.occupancy.iter().enumerate() {
+            let number = digit(self.hand, level);
+            let found =
+                if level == TOP { occupancy.first_around(number) } else { occupancy.first_after(number) };
+            if let Some(found) = found {
+                let shift = level as u32 * LEVEL_BITS;
+                // The bytes above the level's own are the hand's; those below are zero.
+                let above = u32::MAX.checked_shl(shift + LEVEL_BITS).unwrap_or(0) & hand;
+                return Some(Tick::new(above | u32::from(found) << shift));
+            }
+        }
+        None
+    }
+
+    /// Takes the first entry off `slot`, where the hand stands: it is due, or filed again farther on or
+    /// farther down. Either way it leaves the slot, so that a slot is always drained.
+    #[inline]
+    fn examine(&mut self, storage: &impl Storage, slot: Slot, due: &mut impl FnMut(u32)) {
+        let place = storage.head(slot.index());
+        self.unfile(storage, place);
+        let deadline = storage.deadline(place);
+        if deadline.has_passed(self.now) {
+            due(place);
+        } else {
+            self.file(storage, place, deadline);
+        }
+    }
+}
