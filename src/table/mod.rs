@@ -103,7 +103,8 @@ impl Index {
 pub enum Full {
     /// Every place is taken.
     Capacity,
-    /// All buckets in which it might have been found are full: chance one in billions, or an attack.
+    /// All sixteen buckets in which it would be looked for are full: a matter of luck that does not come,
+    /// or of an attacker who knows the hash's keys.
     Probes,
 }
 

@@ -157,7 +157,7 @@ impl Pair {
                 self.order.push(tuple);
             }
             Err(Full::Capacity) => assert_eq!(self.model.len(), self.table.capacity() as usize),
-            Err(Full::Probes) => panic!("160 slots full at a load of four fifths"),
+            Err(Full::Probes) => panic!("160 slots full where three of ten are free"),
         }
     }
 
@@ -432,25 +432,22 @@ fn millions_of_connections_later_a_search_is_as_short_as_in_a_new_table() {
     }
     let (hits, misses) = table.average_visits(&mut Random(4));
     println!("new: {new_hits:.3} {new_misses:.3}, after: {hits:.3} {misses:.3} buckets per hit and miss");
-    assert!(hits < 1.3, "hits visit {hits:.3}, as new {new_hits:.3}");
-    assert!(misses < 3.2, "misses visit {misses:.3}, as new {new_misses:.3}");
+    assert!(hits < new_hits * 1.02, "hits visit {hits:.3}, as new {new_hits:.3}");
+    assert!(misses < new_misses * 1.05, "misses visit {misses:.3}, as new {new_misses:.3}");
     assert_eq!(table.census_matches(), 190_000);
 }
 
 impl Table {
-    /// Entries in the index, after checking that the overflow counts are exactly those of the entries.
+    /// Entries in the index, after checking that each displaced one is counted at its home.
     fn census_matches(&self) -> usize {
-        let passed: u64 = self
-            .scan()
-            .map(|index| u64::from(self.buckets.visits(self.hash_of(index), Some(index.0)) - 1))
-            .sum();
-        let (entries, overflow) = self.buckets.census();
-        assert_eq!(overflow, passed);
+        let is_displaced = |index: &Index| self.buckets.visits(self.hash_of(*index), Some(index.0)) > 1;
+        let (entries, displaced) = self.buckets.census();
+        assert_eq!(displaced as usize, self.scan().filter(is_displaced).count());
         entries
     }
 }
 
-/// Tuples as attackers and networks choose them, in a table of twice the load of what is usual: whoever
+/// Tuples as attackers and networks choose them, in a full table: whoever
 /// does not know the keys does no better than chance.
 #[test]
 #[cfg_attr(miri, ignore = "a hundred thousand tuples each")]
