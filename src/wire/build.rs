@@ -161,7 +161,7 @@ impl Builder {
         segment.extend_from_slice(&tcp.ports.destination.to_be_bytes());
         segment.extend_from_slice(&tcp.seq.0.to_be_bytes());
         segment.extend_from_slice(&tcp.ack.0.to_be_bytes());
-        segment.extend_from_slice(&[((20 + options_length) / 4 << 4) as u8, tcp.flags.0]);
+        segment.extend_from_slice(&[(((20 + options_length) / 4) << 4) as u8, tcp.flags.0]);
         segment.extend_from_slice(&tcp.window.to_be_bytes());
         segment.extend_from_slice(&[0; 4]);
         segment.extend_from_slice(&tcp.options);
@@ -200,7 +200,7 @@ impl Builder {
     /// A frame with one fragment of an IP payload: `offset` in bytes, a multiple of eight.
     pub fn fragment(&self, number: u8, offset: u32, more: bool, payload: &[u8]) -> Vec<u8> {
         match self.path {
-            Path::V4(..) => self.v4_packet(number, offset as u16 / 8 | u16::from(more) << 13, payload),
+            Path::V4(..) => self.v4_packet(number, (offset as u16 / 8) | (u16::from(more) << 13), payload),
             Path::V6(..) => {
                 let mut header = vec![number, 0];
                 header.extend_from_slice(&(offset as u16 | u16::from(more)).to_be_bytes());

@@ -164,7 +164,7 @@ fn fragment<'a>(network: &Network<'a>, id: u32, offset: u32, more: bool, payload
     let length = network.stated;
     // Only the last piece may end between two multiples of eight (RFC 791 section 3.2, RFC 8200
     // section 4.5). A piece of nothing completes no datagram, and none may reach past the longest one.
-    let is_possible = length > 0 && (!more || length % 8 == 0) && offset + length <= MAX_PAYLOAD;
+    let is_possible = length > 0 && (!more || length.is_multiple_of(8)) && offset + length <= MAX_PAYLOAD;
     if !is_possible {
         return network.malformed(Fault::BadFragment);
     }
