@@ -14,16 +14,24 @@
 //! have cut the frame). Statements are checked against the frame's length on the wire; a checksum is only
 //! checked where every byte it covers was captured.
 
+pub mod build;
 pub mod checksum;
 mod direction;
+mod extension;
 mod icmp;
 mod ip;
 mod link;
+mod options;
 mod parse;
+mod plain;
 mod tcp;
+#[cfg(test)]
+mod tests;
+mod transport;
 
 pub use direction::Direction;
 pub use parse::{parse, parse_datagram};
+pub use parse::{Datagram, parse, parse_datagram};
 pub use tcp::{Flags, Options, Segment, Seq};
 
 /// What the frame begins with.
@@ -50,6 +58,13 @@ pub struct Frame<'a> {
     pub link: Link,
 }
 
+impl<'a> Frame<'a> {
+    /// A frame of which every byte was captured.
+    pub const fn whole(bytes: &'a [u8], link: Link) -> Frame<'a> {
+        Frame { bytes, wire_length: bytes.len(), link }
+    }
+}
+
 /// Which checksums are verified; the `check_checksum` keys of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checks {
@@ -66,6 +81,8 @@ pub struct Checks {
 impl Checks {
     /// Every checksum is verified: the default.
     pub const ALL: Checks = Checks { ip: true, tcp: true, udp: true, icmp: true };
+    /// None is.
+    pub const NONE: Checks = Checks { ip: false, tcp: false, udp: false, icmp: false };
 }
 
 /// IP protocol numbers that the engine knows by name.
@@ -102,7 +119,7 @@ pub enum Addresses<'a> {
 }
 
 /// One parsed packet.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet<'a> {
     /// The IP header's addresses.
     pub addresses: Addresses<'a>,
@@ -130,7 +147,7 @@ pub struct Ports {
 }
 
 /// What the packet is, beyond its addresses.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport<'a> {
     /// Not tracked at all: not IP, neighbour discovery and other ICMPv6 or ICMP control.
     Untracked,
@@ -163,7 +180,7 @@ pub struct Query {
 }
 
 /// The packet that an ICMP error quotes: somebody's words about it, its checksums not verified.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quote<'a> {
     /// The addresses of the quoted header; `None` where it was cut too short or is malformed.
     pub addresses: Addresses<'a>,
@@ -190,7 +207,7 @@ pub enum QuotedTransport {
 }
 
 /// One fragment of a datagram.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fragment<'a> {
     /// The datagram's identification (16 bits in IPv4, 32 in IPv6).
     pub id: u32,

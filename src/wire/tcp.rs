@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use super::ip::Network;
+use super::options::{self, Walker};
+use super::{Checks, Fault, Packet, Ports, Transport, transport};
+
 /// A sequence number: 32 bits on a circle, compared by the shorter way round (RFC 9293 section 3.4).
 #[derive(Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Seq(pub u32);
@@ -105,3 +109,144 @@ impl Segment<'_> {
 /// The option bytes of a TCP header, whose structure [`super::parse`] has checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options<'a>(pub &'a [u8]);
+
+/// The kinds of TCP options that the engine reads, from IANA's registry.
+mod kind {
+    /// Maximum segment size, RFC 9293 section 3.7.1.
+    pub(super) const MSS: u8 = 2;
+    /// Window scale, RFC 7323 section 2.2.
+    pub(super) const WINDOW_SCALE: u8 = 3;
+    /// SACK permitted, RFC 2018 section 2.
+    pub(super) const SACK_PERMITTED: u8 = 4;
+    /// Timestamps, RFC 7323 section 3.2.
+    pub(super) const TIMESTAMPS: u8 = 8;
+}
+
+/// The length of a TCP header without options, in bytes.
+pub(super) const HEADER: usize = 20;
+/// How nearly every segment of a connection with timestamps begins its options: NOP, NOP, timestamps of
+/// ten bytes (RFC 7323 appendix A), which makes twelve.
+const USUAL: [u8; 4] = [1, 1, kind::TIMESTAMPS, 10];
+/// The largest shift that a window scale may state (RFC 7323 section 2.3).
+const MAX_WINDOW_SCALE: u8 = 14;
+
+/// The possible combinations of SYN, FIN, RST and ACK: bit n is set if the flags of number n are possible.
+const POSSIBLE: u32 = 1 << Flags::SYN.0
+    | 1 << Flags::SYN.with(Flags::ACK).0
+    | 1 << Flags::ACK.0
+    | 1 << Flags::FIN.with(Flags::ACK).0
+    | 1 << Flags::RST.0
+    | 1 << Flags::RST.with(Flags::ACK).0;
+
+impl<'a> Options<'a> {
+    /// The timestamps option: the sender's clock, and the echo of its peer's.
+    #[inline]
+    pub fn timestamps(self) -> Option<(u32, u32)> {
+        let value: [u8; 8] = match self.0.first_chunk::<12>() {
+            Some(&[a, b, c, d, ref value @ ..]) if [a, b, c, d] == USUAL => *value,
+            _ => self.find(kind::TIMESTAMPS)?,
+        };
+        let [v0, v1, v2, v3, e0, e1, e2, e3] = value;
+        Some((u32::from_be_bytes([v0, v1, v2, v3]), u32::from_be_bytes([e0, e1, e2, e3])))
+    }
+
+    /// The window scale option: by how many bits the sender's windows are to be shifted. More than 14
+    /// counts as 14 (RFC 7323 section 2.3).
+    pub fn window_scale(self) -> Option<u8> {
+        let [shift] = self.find(kind::WINDOW_SCALE)?;
+        Some(shift.min(MAX_WINDOW_SCALE))
+    }
+
+    /// The maximum segment size option, in bytes.
+    pub fn mss(self) -> Option<u16> {
+        self.find(kind::MSS).map(u16::from_be_bytes)
+    }
+
+    /// Whether the sender takes selective acknowledgements.
+    pub fn sack_permitted(self) -> bool {
+        self.find::<0>(kind::SACK_PERMITTED).is_some()
+    }
+
+    /// The value of the first option of this kind that has this many bytes: one with another length is not
+    /// what its kind says, and is passed over.
+    fn find<const LENGTH: usize>(self, wanted: u8) -> Option<[u8; LENGTH]> {
+        Walker::new(self.0)
+            .map_while(Result::ok)
+            .filter(|&(kind, _)| kind == wanted)
+            .find_map(|(_, value)| value.try_into().ok())
+    }
+
+    /// Whether the options are well-formed, of which `missing` bytes were not captured.
+    #[inline(always)]
+    pub(super) fn are_well_formed(self, missing: usize) -> bool {
+        self.0.is_empty()
+            || (self.0.len() == 12 && self.0.starts_with(&USUAL))
+            || options::are_well_formed(self.0, missing)
+    }
+}
+
+impl Flags {
+    /// Whether a TCP may send this combination at all: a SYN, a SYN with ACK, an ACK, a FIN with ACK, an
+    /// RST, an RST with ACK. PSH, URG and the two bits of ECN (RFC 3168) may join any of these.
+    #[inline(always)]
+    pub(super) const fn are_possible(self) -> bool {
+        let deciding = self.0 & (Flags::FIN.0 | Flags::SYN.0 | Flags::RST.0 | Flags::ACK.0);
+        POSSIBLE >> deciding & 1 != 0
+    }
+}
+
+impl<'a> Segment<'a> {
+    /// Reads the numbers of a header; `payload` is the stated payload's length in bytes.
+    #[inline(always)]
+    pub(super) fn read(header: &[u8; HEADER], options: Options<'a>, payload: u32) -> Segment<'a> {
+        let [_, _, _, _, s0, s1, s2, s3, a0, a1, a2, a3, _, flags, w0, w1, ..] = *header;
+        Segment {
+            seq: Seq(u32::from_be_bytes([s0, s1, s2, s3])),
+            ack: Seq(u32::from_be_bytes([a0, a1, a2, a3])),
+            flags: Flags(flags),
+            window: u16::from_be_bytes([w0, w1]),
+            payload,
+            options,
+        }
+    }
+}
+
+/// The ports of a header.
+#[inline(always)]
+pub(super) fn ports(header: &[u8; HEADER]) -> Ports {
+    let [p0, p1, p2, p3, ..] = *header;
+    Ports::read(&[p0, p1, p2, p3])
+}
+
+/// The length of a header with its options, in bytes, as its data offset states it.
+#[inline(always)]
+pub(super) fn header_length(header: &[u8; HEADER]) -> usize {
+    usize::from(header[12] >> 4) * 4
+}
+
+/// Parses a TCP header and verifies the segment.
+pub(super) fn parse<'a>(network: &Network<'a>, checks: Checks) -> Packet<'a> {
+    let Some((header, behind)) = network.payload.split_first_chunk::<HEADER>() else {
+        return network.malformed(Fault::Truncated);
+    };
+    let length = header_length(header) as u32;
+    let (Some(options_length), Some(payload)) =
+        (length.checked_sub(HEADER as u32), network.stated.checked_sub(length))
+    else {
+        return network.malformed(Fault::BadOffset);
+    };
+    let options_length = options_length as usize;
+    let options = Options(behind.get(..options_length).unwrap_or(behind));
+    if !options.are_well_formed(options_length - options.0.len()) {
+        return network.malformed(Fault::BadTcpOption);
+    }
+    let segment = Segment::read(header, options, payload);
+    if !segment.flags.are_possible() {
+        return network.malformed(Fault::BadFlags);
+    }
+    let field = u16::from_be_bytes([header[16], header[17]]);
+    if checks.tcp && transport::is_corrupt(network, network.stated, field) {
+        return network.malformed(Fault::BadChecksum);
+    }
+    network.packet(Some(ports(header)), Transport::Tcp(segment))
+}
