@@ -27,16 +27,16 @@
 //! | [`table`] | where connections lie in memory and how they are found |
 //! | [`timer`] | when they are looked at again: the timing wheel |
 //! | [`shard`] | composes all of these into the way of a packet |
-pub mod time;
-pub mod wire;
-pub mod tcp;
-pub mod flow;
-pub mod fragments;
-pub mod table;
-pub mod timer;
-pub mod shard;
-pub mod config;
-pub mod io;
-pub mod replay;
 pub mod bench;
 pub mod cli;
+pub mod config;
+pub mod flow;
+pub mod fragments;
+pub mod io;
+pub mod replay;
+pub mod shard;
+pub mod table;
+pub mod tcp;
+pub mod time;
+pub mod timer;
+pub mod wire;

@@ -167,7 +167,8 @@ fn run_bench(arguments: &Bench) -> Result<(), Failure> {
         for &flows in &arguments.flows {
             let plan = bench::Plan { workload, flows, packets: arguments.packets };
             let report = bench::run(&plan, &config).map_err(|error| Failure::Running(error.to_string()))?;
-            let written = if arguments.json { report.write_json(&mut out) } else { report.write_text(&mut out) };
+            let written =
+                if arguments.json { report.write_json(&mut out) } else { report.write_text(&mut out) };
             written.map_err(output_failure)?;
         }
     }

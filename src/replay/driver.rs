@@ -243,9 +243,11 @@ impl<'a> Driver<'a> {
     /// Lets every timer before or at `now` do its work, tick by tick, so that connections end in order.
     fn run_timers(&mut self, now: Tick) -> io::Result<()> {
         loop {
-            let next = self.shards.iter().filter_map(Shard::next_event).reduce(|a, b| {
-                if b.is_before(a) { b } else { a }
-            });
+            let next = self
+                .shards
+                .iter()
+                .filter_map(Shard::next_event)
+                .reduce(|a, b| if b.is_before(a) { b } else { a });
             let Some(tick) = next.filter(|tick| tick.has_passed(now)) else { break };
             self.poll(tick)?;
         }
@@ -271,9 +273,12 @@ impl<'a> Driver<'a> {
     /// Tells what still lives and the summary; with `drain` lets everything end first.
     pub(super) fn finish(mut self, drain: bool) -> io::Result<()> {
         if drain {
-            while let Some(tick) = self.shards.iter().filter_map(Shard::next_event).reduce(|a, b| {
-                if b.is_before(a) { b } else { a }
-            }) {
+            while let Some(tick) = self
+                .shards
+                .iter()
+                .filter_map(Shard::next_event)
+                .reduce(|a, b| if b.is_before(a) { b } else { a })
+            {
                 self.poll(tick)?;
             }
         }

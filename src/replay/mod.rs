@@ -16,9 +16,6 @@ mod json;
 mod sink;
 mod text;
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;

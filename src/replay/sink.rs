@@ -28,9 +28,7 @@ impl PacketLine {
             Addresses::V4 { source, destination } => {
                 (Some(source.to_be_bytes().into()), Some(destination.to_be_bytes().into()))
             }
-            Addresses::V6 { source, destination } => {
-                (Some((*source).into()), Some((*destination).into()))
-            }
+            Addresses::V6 { source, destination } => (Some((*source).into()), Some((*destination).into())),
         };
         let has_ports = !matches!(packet.transport, Transport::Untracked);
         PacketLine {

@@ -35,9 +35,6 @@ mod steering;
 mod time_wait;
 mod verdict;
 
-#[cfg(test)]
-mod tests;
-
 use std::io;
 
 use arrayvec::ArrayVec;
@@ -264,9 +261,7 @@ impl Shard {
     ) -> Verdict {
         let packet = &lookup.packet;
         match (&packet.transport, &lookup.place) {
-            (Transport::Fragment(fragment), _) => {
-                self.piece(packet, fragment, arrival, context, observer)
-            }
+            (Transport::Fragment(fragment), _) => self.piece(packet, fragment, arrival, context, observer),
             (_, place) => self.judge_whole(packet, place.as_ref(), arrival.zone, context, observer),
         }
     }
@@ -290,7 +285,9 @@ impl Shard {
                 let found = self.look_up(None, *hash, key);
                 self.segment((key, *hash), found, segment, length, context, observer)
             }
-            (Transport::Udp, Some(place)) => self.flow(place, flow::Kind::Udp, None, length, context, observer),
+            (Transport::Udp, Some(place)) => {
+                self.flow(place, flow::Kind::Udp, None, length, context, observer)
+            }
             (Transport::Query(query), Some(place)) => {
                 self.flow(place, flow::Kind::Query, Some(*query), length, context, observer)
             }
@@ -361,10 +358,9 @@ const fn sense_of(direction: Direction) -> Sense {
 #[inline(always)]
 fn key_of<'a>(packet: &Packet<'a>, zone: u16) -> Option<Key<'a>> {
     let (source, destination) = match (&packet.transport, packet.ports) {
-        (
-            Transport::Tcp(_) | Transport::Udp | Transport::Malformed(_),
-            Some(ports),
-        ) if packet.protocol == protocol::TCP || packet.protocol == protocol::UDP => {
+        (Transport::Tcp(_) | Transport::Udp | Transport::Malformed(_), Some(ports))
+            if packet.protocol == protocol::TCP || packet.protocol == protocol::UDP =>
+        {
             (ports.source, ports.destination)
         }
         (Transport::Query(query), _) => query_ports(query),

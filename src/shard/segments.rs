@@ -130,10 +130,7 @@ impl Shard {
             observer.changed(&Record::of(&self.table, index, None));
         }
         self.account_time_wait(index, before, after, observer);
-        Verdict {
-            reason: accepted.remark.map(Reason::Tcp),
-            ..Verdict::accept(Class::Established, subject)
-        }
+        Verdict { reason: accepted.remark.map(Reason::Tcp), ..Verdict::accept(Class::Established, subject) }
     }
 
     /// Begins a connection by the segment that `opening` was made from.

@@ -32,10 +32,9 @@ pub fn steering_hash(packet: &Packet<'_>, zone: u16) -> u32 {
             of(quote.addresses, ports, quote.protocol, zone)
         }
         (Transport::Query(query), _) => of(packet.addresses, query_ports(query), packet.protocol, zone),
-        (
-            Transport::Tcp(_) | Transport::Udp | Transport::Malformed(_) | Transport::Other,
-            Some(ports),
-        ) if matches!(packet.protocol, protocol::TCP | protocol::UDP) => {
+        (Transport::Tcp(_) | Transport::Udp | Transport::Malformed(_) | Transport::Other, Some(ports))
+            if matches!(packet.protocol, protocol::TCP | protocol::UDP) =>
+        {
             of(packet.addresses, (ports.source, ports.destination), packet.protocol, zone)
         }
         (Transport::Tcp(_) | Transport::Udp | Transport::Malformed(_) | Transport::Other, _) => {

@@ -139,13 +139,8 @@ pub struct Verdict {
 
 impl Verdict {
     /// A fragment that waits for the others.
-    pub const HELD: Verdict = Verdict {
-        action: Action::Held,
-        class: Class::Invalid,
-        reason: None,
-        subject: None,
-        detail: None,
-    };
+    pub const HELD: Verdict =
+        Verdict { action: Action::Held, class: Class::Invalid, reason: None, subject: None, detail: None };
 
     /// Not tracked: let through.
     pub const UNTRACKED: Verdict =
@@ -159,13 +154,7 @@ impl Verdict {
 
     /// Invalid, and therefore dropped.
     pub const fn invalid(reason: Reason, subject: Option<Subject>) -> Verdict {
-        Verdict {
-            action: Action::Drop,
-            class: Class::Invalid,
-            reason: Some(reason),
-            subject,
-            detail: None,
-        }
+        Verdict { action: Action::Drop, class: Class::Invalid, reason: Some(reason), subject, detail: None }
     }
 }
 

@@ -106,7 +106,12 @@ fn settle_hole(connection: &mut Connection, irregular: &mut Irregular, sender: D
 }
 
 /// What the acknowledgement of `sender` says about what the other side has sent.
-fn acknowledge(connection: &mut Connection, irregular: &mut Irregular, sender: Direction, segment: &Segment<'_>) {
+fn acknowledge(
+    connection: &mut Connection,
+    irregular: &mut Irregular,
+    sender: Direction,
+    segment: &Segment<'_>,
+) {
     let receiver = sender.opposite();
     if connection.marks.has_hole(receiver) {
         irregular.streams[receiver.index()].reach(segment.ack);
@@ -138,7 +143,8 @@ fn send_fin(connection: &mut Connection, sender: Direction, segment: &Segment<'_
 /// Counts the repetitions of one side's FIN.
 fn count_fin(connection: &mut Connection, sender: Direction, repeated: bool) {
     let marks = &mut connection.marks;
-    let repeats = if repeated && marks.fin_side() == sender { marks.fin_repeats() + 1 } else { u8::from(repeated) };
+    let repeats =
+        if repeated && marks.fin_side() == sender { marks.fin_repeats() + 1 } else { u8::from(repeated) };
     marks.set_fin_side(sender);
     marks.set_fin_repeats(repeats);
 }
@@ -148,7 +154,10 @@ fn deliver_fin(connection: &mut Connection, sender: Direction) {
     if connection.state(sender).has_sent_fin() && !connection.marks.has_hole(sender) {
         let receiver = sender.opposite();
         let state = connection.state(receiver);
-        if !matches!(state, State::CloseWait | State::LastAck | State::Closing | State::TimeWait | State::Closed) {
+        if !matches!(
+            state,
+            State::CloseWait | State::LastAck | State::Closing | State::TimeWait | State::Closed
+        ) {
             connection.marks.set_state(receiver, state.received(Received::Fin));
         }
     }

@@ -181,7 +181,8 @@ impl Marks {
     }
 
     pub(super) fn set_fin_repeats(&mut self, count: u8) {
-        self.0 = self.0 & !(15 << bit::FIN_REPEATS) | (if count > 15 { 15 } else { count as u32 }) << bit::FIN_REPEATS;
+        self.0 = self.0 & !(15 << bit::FIN_REPEATS)
+            | (if count > 15 { 15 } else { count as u32 }) << bit::FIN_REPEATS;
     }
 
     /// Who sent the FIN whose repetitions are counted.
@@ -215,11 +216,8 @@ impl Marks {
     /// nothing irregular, nothing unknown.
     #[inline]
     pub(super) const fn is_plain(self) -> bool {
-        const LOOKED_AT: u32 = 0xff
-            | bit::ACKED * 3
-            | bit::HOLE * 3
-            | bit::SYN_REMEMBERED
-            | bit::RESPONDER_UNSEEN;
+        const LOOKED_AT: u32 =
+            0xff | bit::ACKED * 3 | bit::HOLE * 3 | bit::SYN_REMEMBERED | bit::RESPONDER_UNSEEN;
         const PLAIN: u32 = Marks::new(State::Established, State::Established).0 | bit::ACKED * 3;
         self.0 & LOOKED_AT == PLAIN
     }
@@ -325,8 +323,7 @@ mod tests {
         marks.set_scale(Direction::Reply, NO_SCALE);
         marks.set_fin_repeats(9);
         marks.set_fin_side(Direction::Reply);
-        let peer =
-            |n: u32| Peer { end: Seq(n), limit: Seq(n + 1), ack: Seq(n + 2), window: n as u16 + 3 };
+        let peer = |n: u32| Peer { end: Seq(n), limit: Seq(n + 1), ack: Seq(n + 2), window: n as u16 + 3 };
         let connection = Connection { marks, peers: [peer(0xffff_0000), peer(77)], stamps: [5, 6] };
         assert_eq!(Connection::from_words(connection.words()), connection);
     }

@@ -17,7 +17,7 @@ use crate::time::Tick;
 use crate::wire::{Direction, Seq};
 
 /// How many separate blocks behind a hole are kept for each direction.
-pub const BLOCKS: usize = 2;
+const BLOCKS: usize = 2;
 
 /// A run of sequence numbers, `start` included and `end` not; empty where they are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -132,10 +132,8 @@ impl Irregular {
         let block = |block: Block| pair(block.start.0, block.end.0);
         let [a, b] = &self.streams;
         let syn = self.syn.map_or([0; 2], |syn| {
-            let small = u32::from(syn.window)
-                | u32::from(syn.scale) << 16
-                | (syn.sender as u32) << 24
-                | 1 << 25;
+            let small =
+                u32::from(syn.window) | u32::from(syn.scale) << 16 | (syn.sender as u32) << 24 | 1 << 25;
             [pair(small, syn.seq.0), pair(syn.end.0, syn.at.number())]
         });
         [
@@ -169,10 +167,7 @@ impl Irregular {
             at: Tick::new(high(words[6])),
         });
         Irregular {
-            streams: [
-                stream(low(words[0]), words[1], words[2]),
-                stream(high(words[0]), words[3], words[4]),
-            ],
+            streams: [stream(low(words[0]), words[1], words[2]), stream(high(words[0]), words[3], words[4])],
             syn,
         }
     }
@@ -237,8 +232,7 @@ mod tests {
                 stream.extend(origin.plus(start), origin.plus(end));
                 bytes[start as usize..end as usize].fill(true);
                 let prefix = bytes.iter().position(|byte| !byte).unwrap() as u32;
-                let islands =
-                    (prefix as usize..63).filter(|&at| !bytes[at] && bytes[at + 1]).count();
+                let islands = (prefix as usize..63).filter(|&at| !bytes[at] && bytes[at + 1]).count();
                 forgotten |= islands > BLOCKS;
                 let contiguous = stream.contiguous.offset_from(origin);
                 assert!(contiguous <= prefix, "seed {seed}: {contiguous} > {prefix}");

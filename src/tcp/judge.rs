@@ -67,7 +67,11 @@ pub struct Situation<'a> {
 /// The hot path: a segment of a connection that is open on both sides, in order, with nothing but ACK and
 /// PSH. `None` where it is anything else, and [`judge`] has to look.
 #[inline(always)]
-pub fn judge_plain(connection: &Connection, direction: Direction, segment: &Segment<'_>) -> Option<Connection> {
+pub fn judge_plain(
+    connection: &Connection,
+    direction: Direction,
+    segment: &Segment<'_>,
+) -> Option<Connection> {
     const LOOKED_AT: u8 = Flags::SYN.0 | Flags::FIN.0 | Flags::RST.0 | Flags::ACK.0;
     let plain = connection.marks.is_plain() & (segment.flags.0 & LOOKED_AT == Flags::ACK.0);
     if !plain || window::check(connection, direction, segment).is_err() {
@@ -145,8 +149,7 @@ impl Situation<'_> {
     /// The connection moved on to `connection`; the timer runs by the new states.
     fn moved(&self, connection: Connection) -> Judgement {
         let timer = Timer::of(&connection);
-        let rearm =
-            if timer == Timer::of(self.connection) { Rearm::Keep } else { Rearm::Start(timer) };
+        let rearm = if timer == Timer::of(self.connection) { Rearm::Keep } else { Rearm::Start(timer) };
         Judgement::Accept(Accepted { connection, rearm, ..self.unchanged(None) })
     }
 }
@@ -165,7 +168,8 @@ fn judge_rst(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
                 next.marks.set_state(direction.opposite(), State::Closed);
             } else {
                 next.marks.set_state(direction, situation.sender_state().sent(Sent::Rst));
-                next.marks.set_state(direction.opposite(), situation.receiver_state().received(Received::Rst));
+                next.marks
+                    .set_state(direction.opposite(), situation.receiver_state().received(Received::Rst));
             }
             if next.marks.states() == [State::Closed; 2] {
                 next.marks.set_reset();
@@ -232,7 +236,10 @@ fn judge_syn_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement 
     let answers_own = connection.initial(receiver).is_some_and(|initial| {
         segment.ack.is_after(initial) && !segment.ack.is_after(connection.peer(receiver).end)
     });
-    if situation.sender_state() == State::Listen && situation.receiver_state() == State::SynSent && answers_own {
+    if situation.sender_state() == State::Listen
+        && situation.receiver_state() == State::SynSent
+        && answers_own
+    {
         let mut next = *connection;
         open::answer(&mut next, direction, segment);
         return situation.moved(next);
@@ -274,7 +281,8 @@ fn answer_to_remembered(situation: &Situation<'_>, segment: &Segment<'_>) -> Opt
             && syn.sender == receiver
             && (segment.ack == syn.seq.plus(1) || segment.ack == syn.end)
     })?;
-    let opening = connection.marks.states().into_iter().any(|s| matches!(s, State::SynSent | State::SynReceived));
+    let opening =
+        connection.marks.states().into_iter().any(|s| matches!(s, State::SynSent | State::SynReceived));
     let replaced = connection.initial(receiver).filter(|_| opening).map(|seq| RememberedSyn {
         sender: receiver,
         seq,
@@ -301,8 +309,8 @@ fn judge_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
     if connection.marks.is_reset() {
         return situation.pass();
     }
-    let after_fin = connection.has_sent_fin(direction)
-        && segment.end().is_after(connection.peer(direction).end);
+    let after_fin =
+        connection.has_sent_fin(direction) && segment.end().is_after(connection.peer(direction).end);
     if after_fin && policy.check_window {
         return if policy.liberal { situation.repetition() } else { Judgement::Refuse(Refusal::AfterFin) };
     }

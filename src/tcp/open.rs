@@ -48,8 +48,7 @@ pub(super) fn by_syn(segment: &Segment<'_>, now: Tick) -> Opening {
     marks.set_scale(Direction::Original, segment.options.window_scale().unwrap_or(NO_SCALE));
     let end = segment.end();
     let originator = Peer { end, limit: end, ack: Seq(0), window: segment.window };
-    let connection =
-        Connection { marks, peers: [originator, Peer::default()], stamps: [segment.seq.0, 0] };
+    let connection = Connection { marks, peers: [originator, Peer::default()], stamps: [segment.seq.0, 0] };
     Opening { connection, irregular: None, timer: Timer::SynSent, note: now, direction: Direction::Original }
 }
 
@@ -91,8 +90,7 @@ pub(super) fn by_syn_ack(
     let mut marks = Marks::new(State::SynSent, State::Listen);
     marks.set_scale(Direction::Original, syn.scale);
     let originator = Peer { end: syn.end, limit: syn.end, ack: Seq(0), window: syn.window };
-    let mut connection =
-        Connection { marks, peers: [originator, Peer::default()], stamps: [syn.seq.0, 0] };
+    let mut connection = Connection { marks, peers: [originator, Peer::default()], stamps: [syn.seq.0, 0] };
     answer(&mut connection, Direction::Reply, segment);
     let irregular = replaced.map(|replaced| {
         connection.marks.set_remembers_syn(true);

@@ -629,8 +629,7 @@ mod time_wait {
     #[test]
     fn a_repeated_fin_starts_it_again_unless_switched_off() {
         for (restart, left) in [(true, 60_000), (false, 59_000)] {
-            let mut track =
-                Track::time_wait(Policy { time_wait_restart: restart, ..Policy::DEFAULT });
+            let mut track = Track::time_wait(Policy { time_wait_restart: restart, ..Policy::DEFAULT });
             track.wait(1000);
             assert_eq!(track.a(ACK, 2, 2), Fine);
             assert_eq!(track.left(), 59_000, "a repeated ACK does not");

@@ -38,7 +38,11 @@ pub(super) fn ack_range(connection: &Connection, sender: Direction) -> [Seq; 2] 
 
 /// Whether `segment`, which bears an ACK, fits; the refusal otherwise.
 #[inline]
-pub(super) fn check(connection: &Connection, sender: Direction, segment: &Segment<'_>) -> Result<(), Refusal> {
+pub(super) fn check(
+    connection: &Connection,
+    sender: Direction,
+    segment: &Segment<'_>,
+) -> Result<(), Refusal> {
     let [low, high] = sequence_range(connection, sender);
     if segment.seq.is_before(low) || segment.end().is_after(high) {
         return Err(Refusal::OutOfWindow);
@@ -52,12 +56,7 @@ pub(super) fn check(connection: &Connection, sender: Direction, segment: &Segmen
 
 /// The numbers behind `refusal`, worked out only once there is one.
 #[cold]
-pub fn detail(
-    connection: &Connection,
-    sender: Direction,
-    segment: &Segment<'_>,
-    refusal: Refusal,
-) -> Detail {
+pub fn detail(connection: &Connection, sender: Direction, segment: &Segment<'_>, refusal: Refusal) -> Detail {
     let [low, high] = match refusal {
         Refusal::AckOutOfWindow | Refusal::UnexpectedSynAck | Refusal::NotSynchronized => {
             ack_range(connection, sender)

@@ -30,7 +30,6 @@ mod tests;
 mod transport;
 
 pub use direction::Direction;
-pub use parse::{parse, parse_datagram};
 pub use parse::{Datagram, parse, parse_datagram};
 pub use tcp::{Flags, Options, Segment, Seq};
 
