@@ -133,7 +133,7 @@ impl Random {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        ((self.0 & 0xffff_ffff) * u64::from(n) >> 32) as u32
+        (((self.0 & 0xffff_ffff) * u64::from(n)) >> 32) as u32
     }
 }
 

@@ -260,7 +260,7 @@ impl<'a> Driver<'a> {
         }
         self.tell_released().map_err(|error| match error {
             Error::Output(error) => error,
-            other => io::Error::other(other),
+            Error::Capture(_) | Error::Memory(_) | Error::Capacity(_) => io::Error::other(error),
         })?;
         self.hub.tell_ended(tick)
     }

@@ -217,8 +217,8 @@ impl Marks {
     #[inline]
     pub(super) const fn is_plain(self) -> bool {
         const LOOKED_AT: u32 =
-            0xff | bit::ACKED * 3 | bit::HOLE * 3 | bit::SYN_REMEMBERED | bit::RESPONDER_UNSEEN;
-        const PLAIN: u32 = Marks::new(State::Established, State::Established).0 | bit::ACKED * 3;
+            0xff | (bit::ACKED * 3) | (bit::HOLE * 3) | bit::SYN_REMEMBERED | bit::RESPONDER_UNSEEN;
+        const PLAIN: u32 = Marks::new(State::Established, State::Established).0 | (bit::ACKED * 3);
         self.0 & LOOKED_AT == PLAIN
     }
 }
