@@ -7,9 +7,9 @@
 //!                                              └─ .fragments(…) ───────────────► frames
 //! ```
 //!
-//! A [`Builder`] is what the packets of one path have in common; it can be used any number of times. What it makes
-//! is right by construction, and a test that wants something wrong breaks it afterwards. Nothing here is
-//! meant for the packet path: it allocates.
+//! A [`Builder`] is what the packets of one path have in common; it can be used any number of times. What
+//! it makes is right by construction, and a test that wants something wrong breaks it afterwards. Nothing
+//! here is meant for the packet path: it allocates.
 
 use super::checksum::Sum;
 use super::{Addresses, Flags, Link, Ports, Seq, protocol};

@@ -7,9 +7,9 @@
 //! ```
 //!
 //! This is a shortcut, not another opinion: it answers only what `parse`'s long way would answer in the
-//! same words, and leaves everything else (`None`) to it. The long way passes what it learns from layer to layer; here
-//! the layers are at known places, so that a bare ACK takes one bounds check, no loop and no memory but
-//! the frame's. A test and the fuzzer hold both ways against each other.
+//! same words, and leaves everything else (`None`) to it. The long way hands what it learns from layer to
+//! layer; here the layers are at known places, so that a bare ACK takes one bounds check, no loop and no
+//! memory but the frame's. A test and the fuzzer hold both ways against each other.
 
 use super::checksum::Sum;
 use super::{Addresses, Checks, Frame, Link, Options, Packet, Ports, Segment, Transport, ip, protocol, tcp};
@@ -84,7 +84,10 @@ fn tcp<'a>(
     if checks.tcp {
         let length = (TCP + behind.len()) as u32;
         let mut sum = addresses.plus(Sum::of_protocol(protocol::TCP, length)).plus(Sum::of_array(header));
-        if !behind.is_empty() {
+        if let Ok(timestamps) = <&[u8; 12]>::try_from(behind) {
+            // A bare ACK with timestamps.
+            sum = sum.plus(Sum::of_array(timestamps));
+        } else if !behind.is_empty() {
             sum = sum.plus(Sum::of(behind));
         }
         // A partial checksum may be right as well: the long way knows.

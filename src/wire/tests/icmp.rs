@@ -150,6 +150,13 @@ fn of_quoted_fragments_only_the_first_tells_the_connection() {
 }
 
 #[test]
+fn extension_headers_behind_a_quoted_fragment_header_hide_the_connection() {
+    let inner = v6().fragment(60, 0, true, &[17, 0, 1, 4, 0, 0, 0, 0, 0x9c, 0x40, 0, 80, 0, 0, 0, 0]);
+    let frame = error_quoting(&v6(), &inner[ETHERNET..]);
+    assert_eq!((quote_of(&frame).transport, quote_of(&frame).protocol), (QuotedTransport::Unknown, 60));
+}
+
+#[test]
 fn other_quoted_protocols_are_known_by_addresses() {
     for builder in [v4(), v6()] {
         let inner = builder.packet(47, b"");

@@ -130,7 +130,9 @@ fn impossible_fragments_are_bad() {
 fn dont_fragment_makes_no_fragment_and_forbids_none() {
     let whole = patched_v4(v4().tcp(&segment(Flags::ACK), b""), 6, &[0x40, 0]);
     assert!(matches!(parsed(&whole).transport, Transport::Tcp(_)));
-    let piece = patched_v4(v4().fragment(6, 0, true, &[0; 32]), 6, &[0x60, 0]);
+    // A first piece that would pass for a whole segment.
+    let upper = v4().tcp_segment(&segment(Flags::ACK), b"four");
+    let piece = patched_v4(v4().fragment(protocol::TCP, 0, true, &upper), 6, &[0x60, 0]);
     assert!(fragment_of(&piece).more);
 }
 
@@ -219,6 +221,9 @@ fn a_source_routed_packet_is_summed_with_its_last_address() {
         let frame = v6().extension(43, &body).tcp(&segment(Flags::ACK), b"");
         let frame = patched(frame, 24, &elsewhere);
         assert_eq!(fault(&frame), None, "routing type {kind}");
+        let mut corrupt = frame.clone();
+        *corrupt.last_mut().unwrap() ^= 1;
+        assert_eq!(fault(&corrupt), Some(Fault::BadChecksum), "routing type {kind} is verified");
         let arrived = patched(frame, 43, &[0]);
         assert_eq!(
             fault(&arrived),
@@ -254,6 +259,15 @@ fn a_jumbograms_length_is_in_its_option() {
     let lying = jumbogram(8 + upper.len() as u32 + 1, &upper);
     assert_eq!(fault(&lying), Some(Fault::Truncated));
     assert_eq!(fault(&jumbogram(u32::MAX, &upper)), Some(Fault::Truncated));
+}
+
+#[test]
+fn a_jumbogram_is_never_a_fragment() {
+    // The shortest jumbogram: behind both extension headers its piece alone would be possible.
+    let body = [&[0xc2, 4][..], &65_536_u32.to_be_bytes()].concat();
+    let frame = v6().extension(0, &body).fragment(protocol::UDP, 0, true, &[0; 65_520]);
+    let frame = patched(frame, 4, &[0, 0]);
+    assert_eq!(fault(&frame), Some(Fault::BadFragment), "RFC 2675 section 3");
 }
 
 #[test]

@@ -293,6 +293,9 @@ fn extension_headers_behind_the_fragment_header_are_walked_and_not_summed() {
     assert_eq!((packet.transport, packet.protocol), (Transport::Udp, 17));
     assert_eq!(packet.ports, Some(PORTS));
 
+    // Hop-by-hop options stand before the fragment header or nowhere.
+    let late = datagram(&builder, 0, &payload);
+    assert_eq!(parse_datagram(&late, Checks::ALL).transport, Transport::Malformed(Fault::BadIpOption));
     // Nobody fragments twice; the head is where the headers have to be.
     let again = datagram(&builder, 44, &[17, 0, 0, 1, 0, 0, 0, 0]);
     assert_eq!(parse_datagram(&again, Checks::ALL).transport, Transport::Malformed(Fault::BadFragment));
