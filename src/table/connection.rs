@@ -41,6 +41,13 @@ pub enum Sense {
     Backward = 1,
 }
 
+impl Sense {
+    #[inline(always)]
+    const fn backward_if(backward: bool) -> Sense {
+        if backward { Sense::Backward } else { Sense::Forward }
+    }
+}
+
 /// One connection's 128 bytes; the module's picture shows them.
 #[derive(Debug, Default)]
 #[repr(C, align(128))]
@@ -106,14 +113,28 @@ impl Identity {
         }
     }
 
-    /// The same, had its destination been the originator.
+    /// The same with the endpoints exchanged, if the sense is backward.
     #[inline(always)]
-    fn reversed(self) -> Identity {
+    fn turned(self, sense: Sense) -> Identity {
+        let backward = sense as u32;
         Identity {
-            addresses: self.addresses.rotate_left(32),
+            addresses: self.addresses.rotate_left(32 * backward),
             ports_and_kind: (self.ports_and_kind & !0xffff_ffff)
-                | u64::from((self.ports_and_kind as u32).rotate_left(16)),
+                | u64::from((self.ports_and_kind as u32).rotate_left(16 * backward)),
         }
+    }
+
+    /// Zero if both are the same.
+    #[inline(always)]
+    fn differs(self, other: Identity) -> u64 {
+        (self.addresses ^ other.addresses) | (self.ports_and_kind ^ other.ports_and_kind)
+    }
+
+    /// Zero if the originators' address and port are the same.
+    #[inline(always)]
+    fn differs_in_originator(self, other: Identity) -> u64 {
+        u64::from((self.addresses ^ other.addresses) as u32)
+            | u64::from((self.ports_and_kind ^ other.ports_and_kind) as u16)
     }
 
     pub(super) const fn is_live(self) -> bool {
@@ -152,18 +173,32 @@ impl Connection {
         }
     }
 
-    /// Compares with `key` in both senses, folds only where it is IPv6: (forward, backward).
+    /// Whether `key` belongs to the connection here, and in which sense; free places match nothing.
     ///
-    /// Without branches between the senses, because they alternate at random.
+    /// Directions alternate at random, and two comparisons joined by "or" become two branches, one of
+    /// which is mispredicted every other packet. So the sense is decided first, by one endpoint, and
+    /// used as a number: the key is turned by arithmetic and compared once.
     #[inline(always)]
-    pub(super) fn compare(&self, key: &Key) -> (bool, bool) {
-        let wanted = Identity::of(key);
-        let reversed = wanted.reversed();
-        let held = self.identity();
-        (
-            (held.addresses == wanted.addresses) & (held.ports_and_kind == wanted.ports_and_kind),
-            (held.addresses == reversed.addresses) & (held.ports_and_kind == reversed.ports_and_kind),
-        )
+    pub(super) fn matches(&self, addresses: &Addresses, key: &Key) -> Option<Sense> {
+        let (held, wanted) = (self.identity(), Identity::of(key));
+        let mut not_originator = held.differs_in_originator(wanted);
+        let (sense, differs) = match key.v6 {
+            None => {
+                let sense = Sense::backward_if(not_originator != 0);
+                (sense, held.differs(wanted.turned(sense)))
+            }
+            Some((source, destination)) => {
+                // Equal folds do not tell the sense: only the full addresses do.
+                let (originator, responder) = addresses.get();
+                let (source, destination) = (halves(source), halves(destination));
+                not_originator |= differ(originator, source);
+                let sense = Sense::backward_if(not_originator != 0);
+                let (source, destination) = turned(source, destination, sense);
+                let addresses = differ(originator, source) | differ(responder, destination);
+                (sense, held.differs(wanted.turned(sense)) | addresses)
+            }
+        };
+        if differs == 0 { Some(sense) } else { None }
     }
 
     /// Whether this place holds a connection.
@@ -396,6 +431,20 @@ impl Addresses {
             [self.responder[0].load(Relaxed), self.responder[1].load(Relaxed)],
         )
     }
+}
+
+/// Zero if both are the same.
+#[inline(always)]
+fn differ(one: [u64; 2], other: [u64; 2]) -> u64 {
+    (one[0] ^ other[0]) | (one[1] ^ other[1])
+}
+
+/// The two exchanged, if the sense is backward.
+#[inline(always)]
+fn turned(one: [u64; 2], other: [u64; 2], sense: Sense) -> ([u64; 2], [u64; 2]) {
+    let mask = (sense as u64).wrapping_neg();
+    let exchange = [(one[0] ^ other[0]) & mask, (one[1] ^ other[1]) & mask];
+    ([one[0] ^ exchange[0], one[1] ^ exchange[1]], [other[0] ^ exchange[0], other[1] ^ exchange[1]])
 }
 
 fn from_microseconds(microseconds: u64) -> Time {

@@ -59,7 +59,7 @@ use std::sync::atomic::AtomicU32;
 use annex::Annexes;
 use bucket::Buckets;
 use connection::Addresses;
-use key::{KeyedHash, halves, joined};
+use key::{KeyedHash, joined};
 use layout::Header;
 use memory::{Memory, Shared, prefetch};
 
@@ -217,20 +217,7 @@ impl Table {
     /// A key whose two endpoints are the same goes forward.
     #[inline(always)]
     pub fn matches(&self, index: Index, key: &Key) -> Option<Sense> {
-        let (forward, backward) = self.connections[index.0 as usize].compare(key);
-        let (forward, backward) = match key.v6 {
-            Some((source, destination)) if forward | backward => {
-                let (originator, responder) = self.addresses[index.0 as usize].get();
-                let (source, destination) = (halves(source), halves(destination));
-                (
-                    forward && originator == source && responder == destination,
-                    backward && originator == destination && responder == source,
-                )
-            }
-            Some(_) | None => (forward, backward),
-        };
-        let sense = if forward { Sense::Forward } else { Sense::Backward };
-        if forward | backward { Some(sense) } else { None }
+        self.connections[index.0 as usize].matches(&self.addresses[index.0 as usize], key)
     }
 
     /// The connection that `key` belongs to, and in which sense.
