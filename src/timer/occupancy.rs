@@ -56,10 +56,12 @@ mod tests {
 
     #[test]
     fn every_pair_of_slots_is_found_as_a_naive_search_finds_it() {
-        for occupied in 0..=255_u8 {
+        // 17 meets every word, and first and last slots.
+        let step = if cfg!(miri) { 17 } else { 1 };
+        for occupied in (0..=255_u8).step_by(step) {
             let mut occupancy = Occupancy::default();
             occupancy.insert(occupied);
-            for slot in 0..=255_u8 {
+            for slot in (0..=255_u8).step_by(step) {
                 assert_eq!(occupancy.contains(slot), slot == occupied);
                 assert_eq!(occupancy.first_after(slot), (occupied > slot).then_some(occupied), "{slot}");
                 assert_eq!(occupancy.first_around(slot), (occupied != slot).then_some(occupied), "{slot}");
