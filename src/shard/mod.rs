@@ -35,6 +35,9 @@ mod steering;
 mod time_wait;
 mod verdict;
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 
 use arrayvec::ArrayVec;
