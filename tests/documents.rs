@@ -1,10 +1,11 @@
-//! What docs/ says about states and reasons is what the code does: tables are printed by the code, and a
-//! list of names is complete.
+//! What README.md and docs/ say is what the code does: tables are printed by the code, a list of names is
+//! complete, and commands print what stands below them.
 //!
 //! Regenerate what is generated: `LASTACK_BLESS=1 cargo test --test documents`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use lastack::shard::Reason;
 use lastack::tcp::{Received, Sent, State};
@@ -119,4 +120,65 @@ fn every_reason_has_a_cause_and_an_advice() {
         let is_whole = cells.len() == 3 && cells.iter().all(|cell| !cell.is_empty());
         assert!(is_whole && cells[1..].iter().all(|cell| cell.ends_with('.')), "{row}");
     }
+}
+
+/// Runs one line of the README in a folder that has what the repository's root has, and may be written to.
+fn output_of(line: &str) -> String {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme");
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in ["tests", "configs"] {
+        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        // A run before this one has left the link, perhaps to another checkout.
+        let _ = std::fs::remove_file(folder.join(name));
+        std::os::unix::fs::symlink(target, folder.join(name)).unwrap();
+    }
+    let script = format!("exec 2>&1; lastack() {{ \"$LASTACK\" \"$@\"; }}; {line}");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).env("LASTACK", env!("CARGO_BIN_EXE_lastack")).current_dir(folder);
+    let text = String::from_utf8(shell.output().unwrap().stdout).unwrap();
+    // Blanks at the end of a line are invisible on the page.
+    text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// The page with what each `$ lastack` line prints below it. Only a benchmark's figures stay as they are.
+fn rerun(page: &str) -> String {
+    let mut text = String::new();
+    let mut is_output = false;
+    for line in page.lines() {
+        match line.strip_prefix("$ ") {
+            Some(command) if command.starts_with("lastack ") && !command.starts_with("lastack bench") => {
+                writeln!(text, "{line}\n{}", output_of(command).trim_end()).expect("a string takes it");
+                text.truncate(text.trim_end().len());
+                text.push('\n');
+                is_output = true;
+            }
+            _ => {
+                is_output = is_output && line != "```";
+                if !is_output {
+                    text.push_str(line);
+                    text.push('\n');
+                }
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn commands_in_the_readme_print_what_stands_below_them() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let written = std::fs::read_to_string(&path).unwrap();
+    let rerun = rerun(&written);
+    if std::env::var_os("LASTACK_BLESS").is_some() {
+        return std::fs::write(&path, rerun).unwrap();
+    }
+    for (number, (written, printed)) in written.lines().zip(rerun.lines()).enumerate() {
+        assert_eq!(
+            written,
+            printed,
+            "README.md:{}; regenerate it: LASTACK_BLESS=1 cargo test --test documents",
+            number + 1
+        );
+    }
+    assert_eq!(written.lines().count(), rerun.lines().count());
 }
