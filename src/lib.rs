@@ -26,7 +26,16 @@
 //! | [`flow`] | what is not TCP: UDP, ICMP queries, other protocols |
 //! | [`table`] | where connections lie in memory and how they are found |
 //! | [`timer`] | when they are looked at again: the timing wheel |
+//! | [`fragments`] | pieces of a datagram, held until it is whole and can be judged once |
 //! | [`shard`] | composes all of these into the way of a packet |
+//! | [`config`] | the configuration: every key described once, read, checked, printed |
+//! | [`io`] | capture files: where a replay's packets come from, and where the accepted ones go |
+//! | [`replay`] | a capture through the engine, on the capture's own clock |
+//! | [`bench`] | what the engine does on this machine |
+//! | [`cli`] | the command line: what is asked, and what the exit status is |
+//!
+//! docs/architecture.md tells the whole story in order, with the reasons for what one would not expect.
+
 pub mod bench;
 pub mod cli;
 pub mod config;
