@@ -3,6 +3,8 @@
 //!
 //! Regenerate what is generated: `LASTACK_BLESS=1 cargo test --test documents`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot read or run something fails, and says where")]
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
