@@ -27,6 +27,19 @@ fn an_unreadable_capture_exits_1_and_is_named() {
 }
 
 #[test]
+fn a_capture_that_ends_within_a_packet_exits_1_after_what_was_whole() {
+    let scratch = Scratch::new();
+    let capture = scratch.path("torn.pcap");
+    Script::new().open().write(&capture);
+    let bytes = std::fs::read(&capture).unwrap();
+    std::fs::write(&capture, &bytes[..bytes.len() - 5]).unwrap();
+    let run = lastack(&["replay", "--json", capture.to_str().unwrap()]);
+    assert_eq!(run.status, Some(1));
+    assert!(run.stderr.contains("torn.pcap"), "{}", run.stderr);
+    assert_eq!(run.stdout.matches("\"record\":\"packet\"").count(), 2, "{}", run.stdout);
+}
+
+#[test]
 fn an_output_that_cannot_be_written_exits_1_and_is_named() {
     let capture = kernel_capture();
     let run = lastack(&["replay", "-w", "/no/such/directory/out.pcap", capture.to_str().unwrap()]);

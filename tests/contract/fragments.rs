@@ -119,3 +119,26 @@ fn datagrams_of_another_identification_do_not_mix() {
     assert_eq!(replayed.connection(1)["packets"]["original"], 2);
     assert_eq!(replayed.summary["by_class"], json!({"new": 3, "established": 3}));
 }
+
+#[test]
+fn ipv6_fragments_are_judged_once_as_well() {
+    let (mut client, mut server) = ([0; 16], [0; 16]);
+    (client[0], client[15]) = (0xfd, 1);
+    (server[0], server[15]) = (0xfd, 2);
+    let builder = Builder::v6(client, server).id(77);
+    let datagram = builder.udp_datagram(PORTS, &[7; 1_000]);
+    let replayed = script(builder.fragments(protocol::UDP, &datagram, 400)).replay(&[]);
+    assert_eq!(replayed.packets.len(), 3);
+    assert_all(&replayed, "accept new original - -");
+    let connection = replayed.connection(1);
+    assert_eq!(connection["packets"], json!({"original": 1, "reply": 0}));
+    assert_eq!(connection["bytes"]["original"], 3 * 48 + 1_008, "each has its own two headers");
+}
+
+#[test]
+fn a_damaged_datagram_is_invalid_in_all_its_pieces() {
+    let script = script(pieces(1)).spoil(|frame| *frame.last_mut().unwrap() ^= 1);
+    let replayed = script.replay(&[]);
+    assert_eq!(replayed.packets.len(), 3);
+    assert_all(&replayed, "drop invalid - bad_checksum -");
+}

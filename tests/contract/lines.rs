@@ -250,3 +250,33 @@ fn the_reply_tuple_is_the_original_one_turned_round() {
     assert_eq!(connection["original"]["source_port"], connection["reply"]["destination_port"]);
     assert_eq!(connection["original"]["destination_port"], connection["reply"]["source_port"]);
 }
+
+#[test]
+fn an_empty_capture_has_a_summary_that_begins_nowhere() {
+    let replayed = Script::new().replay(&["--drain"]);
+    assert!(replayed.packets.is_empty() && replayed.connections.is_empty());
+    assert!(replayed.summary["start"].is_null());
+    assert_eq!(replayed.summary["packets"], 0);
+    assert_eq!(replayed.summary["by_class"], json!({}));
+}
+
+#[test]
+fn a_snap_length_changes_no_verdict_and_no_count() {
+    let script = Script::new().open().client(ACK, 1, 1, 1_000).server(ACK, 1, 1_001, 0).udp(500);
+    // Ethernet, IP and the longest TCP header: what lies behind was cut, and with it what a checksum covers.
+    assert_eq!(script.clone().snap_length(54).replay(&[]).text, script.replay(&[]).text);
+}
+
+#[test]
+fn an_icmpv6_echo_is_called_icmpv6() {
+    let (mut client, mut server) = ([0; 16], [0; 16]);
+    (client[0], client[15]) = (0xfd, 1);
+    (server[0], server[15]) = (0xfd, 2);
+    let echo = Builder::v6(client, server).icmp(128, 0, [0, 7, 0, 1], b"ping");
+    let answer = Builder::v6(server, client).icmp(129, 0, [0, 7, 0, 1], b"ping");
+    let replayed = Script::new().frame(echo).frame(answer).replay(&[]);
+    assert_eq!(replayed.stories(), ["accept new original - -", "accept established reply - -"]);
+    assert_eq!(replayed.packet(1)["protocol"], "icmpv6");
+    assert_eq!(replayed.connection(1)["original"]["icmp_id"], 7);
+    assert_eq!(replayed.summary["connections"]["by_protocol"], json!({"icmpv6": 1}));
+}

@@ -171,3 +171,29 @@ fn an_old_duplicate_syn_in_syn_sent_leaves_both_syns_answerable() {
     assert_eq!(first_one.summary["dropped"], 0, "{:?}", first_one.stories());
     assert!(first_one.stories()[5].ends_with("ESTABLISHED/ESTABLISHED"), "{:?}", first_one.stories());
 }
+
+#[test]
+fn in_syn_received_a_replaced_syn_may_be_answered_as_well() {
+    let script = Script::new().client(SYN, 0, 0, 0).server(SYN_ACK, 0, 1, 0);
+    let script = script.client_isn(7_000_000).client(SYN, 0, 0, 0).server(SYN_ACK, 3_000, 1, 0);
+    let replayed = script.client(ACK, 1, 3_001, 0).replay(&[]);
+    assert_eq!(
+        replayed.stories()[2..],
+        [
+            "accept established original - ESTABLISHED/SYN_RECEIVED",
+            "accept new reply - ESTABLISHED/SYN_RECEIVED",
+            "accept established original - ESTABLISHED/ESTABLISHED",
+        ]
+    );
+    assert_eq!(replayed.fate(1), "ESTABLISHED/SYN_RECEIVED reused");
+}
+
+#[test]
+fn only_the_newest_syn_on_a_live_connection_is_remembered() {
+    let script = Script::new().open().client_isn(7_000_000).client(SYN, 0, 0, 0);
+    let script = script.client_isn(8_000_000).client(SYN, 0, 0, 0);
+    let newest = script.clone().server(SYN_ACK, 3_000, 1, 0).replay(&[]);
+    assert_eq!(newest.story(6), "accept new reply - ESTABLISHED/SYN_RECEIVED");
+    let older = script.client_isn(7_000_000).server(SYN_ACK, 3_000, 1, 0).replay(&[]);
+    assert_eq!(older.packet(6)["class"], "invalid", "{}", older.story(6));
+}
