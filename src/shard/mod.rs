@@ -128,6 +128,8 @@ pub struct Shard {
     quiet_until: Option<Tick>,
     /// Where the next search for a connection to evict begins.
     hand: Index,
+    /// The newest instant at which a packet came.
+    latest: Time,
 }
 
 /// Everything around one packet while it is judged.
@@ -153,6 +155,7 @@ impl Shard {
             counters: Counters::ZERO,
             quiet_until,
             hand: Index::new(0),
+            latest: Time::default(),
             table,
         })
     }
@@ -185,7 +188,7 @@ impl Shard {
 
     /// The record of the connection at `index`.
     pub fn record(&self, index: Index) -> Record {
-        Record::of(&self.table, index, None)
+        Record::of(&self.table, index, None, self.latest)
     }
 
     /// Takes a burst of up to [`BURST`] frames that came at `now` and writes a verdict for each.
@@ -197,6 +200,9 @@ impl Shard {
         verdicts: &mut [Verdict],
         observer: &mut O,
     ) {
+        if let Some(last) = arrivals.last() {
+            self.latest = self.latest.max(last.at);
+        }
         let mut packets: ArrayVec<Packet<'_>, BURST> = ArrayVec::new();
         let mut hashes: ArrayVec<Option<Hash>, BURST> = ArrayVec::new();
         for arrival in arrivals.iter().take(BURST) {
