@@ -31,7 +31,7 @@
 //! | [`config`] | the configuration: every key described once, read, checked, printed |
 //! | [`io`] | capture files: where a replay's packets come from, and where the accepted ones go |
 //! | [`replay`] | a capture through the engine, on the capture's own clock |
-//! | [`bench`] | what the engine does on this machine |
+//! | [`bench`](mod@bench) | what the engine does on this machine |
 //! | [`cli`] | the command line: what is asked, and what the exit status is |
 //!
 //! docs/architecture.md tells the whole story in order, with the reasons for what one would not expect.

@@ -310,9 +310,9 @@ fn a_datagram_in_pieces_is_judged_once_by_the_shard_that_owns_it() {
     // Of two shards, one owns it: the other hands it over and counts nothing.
     let mut both = [0, 1].map(|number| Lab::numbered(8, tcp::Policy::DEFAULT, 2, number));
     let mut owners = 0;
-    for number in 0..2 {
-        both[number].send(&pieces);
-        let handed_over = std::mem::take(&mut both[number].heard.handed_over);
+    for (number, shard) in both.iter_mut().enumerate() {
+        shard.send(&pieces);
+        let handed_over = std::mem::take(&mut shard.heard.handed_over);
         for (owner, datagram) in handed_over {
             assert_eq!(owner as usize, 1 - number);
             let mut other = Lab::numbered(8, tcp::Policy::DEFAULT, 2, owner);

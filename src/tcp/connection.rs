@@ -40,7 +40,7 @@ pub struct Connection {
     pub marks: Marks,
     /// Originator and responder.
     pub peers: [Peer; 2],
-    /// Initial sequence numbers; where [`Marks::is_stamped`], the newest timestamp (RFC 7323) instead.
+    /// Initial sequence numbers; where the marks say so, the newest timestamp (RFC 7323) instead.
     pub stamps: [u32; 2],
 }
 
