@@ -30,6 +30,19 @@ fn in_quiet_time_no_connection_begins_but_those_under_way_are_picked_up() {
 }
 
 #[test]
+fn in_quiet_time_no_new_incarnation_takes_a_tuple_either() {
+    let quiet: &[&str] = &["-s", "tcp.quiet_time=100s"];
+    let picked_up = Script::new().client(ACK, 1, 1, 10).server(ACK, 1, 11, 0);
+    let after_rst = picked_up.clone().client(RST, 11, 0, 0).client_isn(70_000).client(SYN, 0, 0, 0);
+    assert_eq!(after_rst.replay(quiet).story(4), "drop invalid original quiet_time CLOSED/CLOSED");
+    let forgotten = picked_up.client_isn(70_000).client(SYN, 0, 0, 0).server(SYN_ACK, 3_000, 1, 0);
+    assert_eq!(forgotten.replay(quiet).story(4), "drop invalid reply quiet_time ESTABLISHED/ESTABLISHED");
+    let closing = Script::new().client(FIN_ACK, 1, 1, 0).server(FIN_ACK, 1, 2, 0).client(ACK, 2, 2, 0);
+    let in_time_wait = closing.client_isn(70_000).client(SYN, 0, 0, 0);
+    assert_eq!(in_time_wait.replay(quiet).story(4), "drop invalid original quiet_time TIME_WAIT/CLOSED");
+}
+
+#[test]
 fn loose_picks_up_in_mid_stream_by_an_ack_or_a_fin() {
     let script = Script::new().client(ACK, 1, 1, 10).port(40_001).client(FIN_ACK, 1, 1, 0);
     assert_eq!(
