@@ -46,6 +46,13 @@ impl Counters {
         }
     }
 
+    /// Counts `packets` accepted as part of their connections, with nothing to say about them.
+    #[inline]
+    pub(super) fn count_plain(&mut self, packets: u64) {
+        self.accepted += packets;
+        self.by_class[Class::Established as usize] += packets;
+    }
+
     /// Adds another shard's.
     pub fn add(&mut self, other: &Counters) {
         let sums = |mine: &mut [u64], theirs: &[u64]| {

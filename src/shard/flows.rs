@@ -18,7 +18,7 @@ impl Shard {
         context: Context,
         observer: &mut O,
     ) -> Verdict {
-        match self.look_up(None, *hash, key) {
+        match self.look_up(*hash, key) {
             Some((index, _)) if self.is_over(index, context.now) => self.end_over(index, observer),
             Some((index, direction)) => return self.flow_goes_on(index, direction, kind, length, context),
             None => {}

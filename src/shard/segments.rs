@@ -9,16 +9,16 @@ use crate::time::{Span, Tick};
 use crate::wire::{Direction, Segment};
 
 impl Shard {
-    /// The hot path: a segment that only moves the windows of an open connection. `None` where it takes more.
+    /// A segment that only moves the windows of an open connection, committed. `None` where it takes more.
     #[inline(always)]
     pub(super) fn plain_segment(
-        &mut self,
+        &self,
         index: Index,
         direction: Direction,
         segment: &Segment<'_>,
         length: u32,
         context: Context,
-    ) -> Option<Verdict> {
+    ) -> Option<Subject> {
         let connection = self.table.connection(index);
         if connection.deadline().has_passed(context.now) {
             return None;
@@ -33,7 +33,7 @@ impl Shard {
             writer.count(sense_of(direction), u64::from(length), context.at.microseconds());
         });
         let states = Some([State::Established; 2]);
-        Some(Verdict::accept(Class::Established, Subject { id: connection.id(), direction, states }))
+        Some(Subject { id: connection.id(), direction, states })
     }
 
     /// Any segment, with or without a connection.
