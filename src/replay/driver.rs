@@ -32,6 +32,8 @@ pub(super) struct Driver<'a> {
     tells_packets: bool,
     first: Option<Timestamp>,
     now: Time,
+    /// How far the shards' timers were turned at the last stride.
+    polled: Time,
     packets: u64,
 }
 
@@ -100,6 +102,7 @@ impl<'a> Driver<'a> {
             tells_packets,
             first: None,
             now: Time::default(),
+            polled: Time::default(),
             packets: 0,
         }
     }
@@ -233,34 +236,39 @@ impl<'a> Driver<'a> {
 
     /// Turns the clock to `at`. Ticks wrap, so a gap of weeks or years is crossed in strides.
     fn turn_to(&mut self, at: Time) -> io::Result<()> {
-        while at.nanoseconds() - self.now.nanoseconds() > STRIDE {
-            self.now = Time::from_nanoseconds(self.now.nanoseconds() + STRIDE);
-            self.run_timers(self.now.tick())?;
+        while at.nanoseconds() - self.polled.nanoseconds() > STRIDE {
+            self.polled = Time::from_nanoseconds(self.polled.nanoseconds() + STRIDE);
+            self.run_timers(self.polled.tick())?;
+            // The wheel's hand must not fall further behind than ticks can tell apart.
+            self.poll(self.polled.tick())?;
         }
         self.run_timers(at.tick())
     }
 
     /// Lets every timer before or at `now` do its work, tick by tick, so that connections end in order.
     fn run_timers(&mut self, now: Tick) -> io::Result<()> {
-        loop {
-            let next = self
-                .shards
-                .iter()
-                .filter_map(Shard::next_event)
-                .reduce(|a, b| if b.is_before(a) { b } else { a });
-            let Some(tick) = next.filter(|tick| tick.has_passed(now)) else { break };
+        while let Some(tick) = self.next_event().filter(|tick| tick.has_passed(now)) {
             self.poll(tick)?;
         }
-        self.poll(now)
+        Ok(())
+    }
+
+    fn next_event(&self) -> Option<Tick> {
+        let events = self.shards.iter().filter_map(Shard::next_event);
+        events.reduce(|a, b| if b.is_before(a) { b } else { a })
     }
 
     fn poll(&mut self, tick: Tick) -> io::Result<()> {
         for shard in &mut self.shards {
             while !shard.poll(tick, POLL_BUDGET, &mut self.hub) {}
         }
+        // Of what ends at the same tick the order must not depend on who held it.
+        self.hub.released.sort_by_key(|(token, _)| *token);
         self.tell_released().map_err(|error| match error {
             Error::Output(error) => error,
-            Error::Capture(_) | Error::Memory(_) | Error::Capacity(_) => io::Error::other(error),
+            Error::Capture(_) | Error::Begin(_) | Error::Memory(_) | Error::Capacity(_) => {
+                io::Error::other(error)
+            }
         })?;
         self.hub.tell_ended(tick)
     }
@@ -285,6 +293,7 @@ impl<'a> Driver<'a> {
         for shard in &mut self.shards {
             shard.flush_fragments(&mut self.hub);
         }
+        self.hub.released.sort_by_key(|(token, _)| *token);
         let _ = self.tell_released();
         let now = self.now.tick();
         let (mut by_protocol, mut by_states) = (BTreeMap::new(), BTreeMap::new());

@@ -25,6 +25,7 @@ use crate::io::{Capture, CaptureWriter};
 use crate::shard::{Settings, Shard};
 use crate::table::HashKeys;
 use crate::time::{SystemClock, Tick};
+use crate::{fragments, tcp};
 use driver::Driver;
 use sink::Sink;
 
@@ -48,8 +49,10 @@ pub struct Options {
 /// Why a replay failed.
 #[derive(Debug)]
 pub enum Error {
-    /// The capture, or the one that was to be written.
+    /// The capture, or the one that is being written.
     Capture(crate::io::Error),
+    /// The capture to be written cannot be begun: then nothing was replayed.
+    Begin(crate::io::Error),
     /// The table's memory.
     Memory(std::io::Error),
     /// The configured capacity cannot be had.
@@ -61,7 +64,7 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Capture(error) => write!(f, "{error}"),
+            Error::Capture(error) | Error::Begin(error) => write!(f, "{error}"),
             Error::Memory(error) => {
                 write!(f, "no memory for the table: {error}; a smaller [table] max_connections takes less")
             }
@@ -74,7 +77,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Capture(error) => Some(error),
+            Error::Capture(error) | Error::Begin(error) => Some(error),
             Error::Memory(error) | Error::Output(error) => Some(error),
             Error::Capacity(error) => Some(error),
         }
@@ -107,7 +110,10 @@ pub fn replay(
     };
     let mut driver = Driver::new(shards, sink, options.json || options.write.is_some());
     let ended = read_all(&mut capture, &mut driver, options, progress);
-    // Whatever ended the reading: what was read is told to its end.
+    if matches!(ended, Err(Error::Begin(_))) {
+        return ended;
+    }
+    // Whatever else ended the reading: what was read is told to its end.
     let told = driver.finish(options.drain).map_err(Error::Output);
     ended.and(told)
 }
@@ -131,7 +137,7 @@ fn read_all(
             }
         };
         if let (Some(path), Some(first), false) = (&options.write, batch.get(0), driver.is_writing()) {
-            driver.write_to(CaptureWriter::create(path, first.link, identity)?);
+            driver.write_to(CaptureWriter::create(path, first.link, identity).map_err(Error::Begin)?);
         }
         driver.take(&batch)?;
         batches = batches.wrapping_add(1);
@@ -143,23 +149,25 @@ fn read_all(
     Ok(())
 }
 
+/// The shards, each with its part of every limit; never more of them than a limit can be split into.
 fn make_shards(options: &Options, config: &Config) -> Result<Vec<Shard>, Error> {
-    let count = options.shards.max(1);
-    let layout = match config.capacity {
-        Capacity::Connections(all) => Shard::layout_for_connections(all.div_ceil(count)),
-        Capacity::Memory(bytes) => Shard::layout_for_memory(bytes / u64::from(count)),
-    }
-    .map_err(Error::Capacity)?;
-    let mut tcp = config.tcp;
-    tcp.time_wait_max = tcp.time_wait_max.div_ceil(count);
+    let limits =
+        [Some(config.fragments.max), limit_of(config), Some(config.tcp.time_wait_max).filter(|&n| n > 0)];
+    let count = limits.into_iter().flatten().fold(options.shards, u32::min).max(1);
     (0..count)
         .map(|number| {
+            let part = |limit: u32| limit / count + u32::from(number < limit % count);
+            let layout = match config.capacity {
+                Capacity::Connections(all) => Shard::layout_for_connections(part(all)),
+                Capacity::Memory(bytes) => Shard::layout_for_memory(bytes / u64::from(count)),
+            }
+            .map_err(Error::Capacity)?;
             let settings = Settings {
                 checks: config.checks,
-                tcp,
+                tcp: tcp::Policy { time_wait_max: part(config.tcp.time_wait_max), ..config.tcp },
                 flow: config.flow,
-                fragments: crate::fragments::Policy {
-                    max: config.fragments.max,
+                fragments: fragments::Policy {
+                    max: part(config.fragments.max),
                     timeout: config.fragments.timeout,
                 },
                 shards: count,
@@ -168,6 +176,14 @@ fn make_shards(options: &Options, config: &Config) -> Result<Vec<Shard>, Error> 
             Shard::new(layout, options.keys, settings, Tick::new(0)).map_err(Error::Memory)
         })
         .collect()
+}
+
+/// The most connections, where they and not the memory are limited.
+fn limit_of(config: &Config) -> Option<u32> {
+    match config.capacity {
+        Capacity::Connections(all) => Some(all),
+        Capacity::Memory(_) => None,
+    }
 }
 
 /// A bar on standard error, if that is a terminal and the replay takes longer than a second.

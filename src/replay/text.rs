@@ -1,5 +1,6 @@
 //! Text for a person: a row for each connection as it ends, and at the end the sums.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,11 +13,14 @@ pub(super) struct Table<'a> {
     out: &'a mut dyn Write,
     name: String,
     has_header: bool,
+    /// A row and one cell of it while they are made: a long replay has millions of rows.
+    row: String,
+    cell: String,
 }
 
 impl<'a> Table<'a> {
     pub(super) fn new(out: &'a mut dyn Write, name: &str) -> Table<'a> {
-        Table { out, name: name.to_owned(), has_header: false }
+        Table { out, name: name.to_owned(), has_header: false, row: String::new(), cell: String::new() }
     }
 }
 
@@ -34,29 +38,8 @@ impl Sink for Table<'_> {
             )?;
             self.has_header = true;
         }
-        let (from, to) = ends(record);
-        let states = match record.states {
-            Some([originator, responder]) => format!("{originator}/{responder}"),
-            None if record.replied => "replied".to_owned(),
-            None => "unreplied".to_owned(),
-        };
-        let end = record.end.map_or_else(
-            || format!("in {}", seconds(record.deadline.since(now).milliseconds())),
-            |end| end.name().to_owned(),
-        );
-        writeln!(
-            self.out,
-            "{:>6}  {:<6}  {:<44}  {:<24}  {:<12}  {:>6} {:>6}  {:>8} {:>8}",
-            record.id,
-            protocol_name(record.protocol, record.originator.0.is_ipv6()),
-            format!("{from} > {to}"),
-            states,
-            end,
-            record.packets[0],
-            record.packets[1],
-            record.bytes[0],
-            record.bytes[1]
-        )
+        self.make_row(record, now);
+        self.out.write_all(self.row.as_bytes())
     }
 
     fn summary(&mut self, summary: &Summary<'_>) -> io::Result<()> {
@@ -80,6 +63,36 @@ impl Sink for Table<'_> {
 }
 
 impl Table<'_> {
+    /// Makes the row of a connection. Writing to a string cannot fail.
+    fn make_row(&mut self, record: &Record, now: Tick) {
+        let Table { row, cell, .. } = self;
+        row.clear();
+        let is_v6 = record.originator.0.is_ipv6();
+        let _ = write!(row, "{:>6}  {:<6}  ", record.id, protocol_name(record.protocol, is_v6));
+        cell.clear();
+        write_end(cell, record, record.originator, true);
+        cell.push_str(" > ");
+        write_end(cell, record, record.responder, false);
+        pad(row, cell, 44);
+        cell.clear();
+        let _ = match record.states {
+            Some([originator, responder]) => write!(cell, "{}/{}", originator.name(), responder.name()),
+            None => write!(cell, "{}", if record.replied { "replied" } else { "unreplied" }),
+        };
+        pad(row, cell, 24);
+        cell.clear();
+        let _ = match record.end {
+            Some(end) => write!(cell, "{}", end.name()),
+            None => {
+                let left = record.deadline.since(now).milliseconds();
+                write!(cell, "in {}.{:03} s", left / 1000, left % 1000)
+            }
+        };
+        pad(row, cell, 12);
+        let ([packets, replies], [bytes, reply_bytes]) = (record.packets, record.bytes);
+        let _ = writeln!(row, "{packets:>6} {replies:>6}  {bytes:>8} {reply_bytes:>8}");
+    }
+
     /// One line of counts, those that are zero left out; nothing where all are.
     fn row(&mut self, title: &str, counts: impl Iterator<Item = (String, u64)>) -> io::Result<()> {
         let counts: Vec<String> =
@@ -88,23 +101,20 @@ impl Table<'_> {
     }
 }
 
-/// Both endpoints, as short as they can be said.
-fn ends(record: &Record) -> (String, String) {
-    use crate::wire::protocol::{TCP, UDP};
-    let (from, to) = (record.originator, record.responder);
-    if record.is_icmp() {
-        return (format!("{} id {}", from.0, from.1), to.0.to_string());
-    }
-    let end = |(address, port): (IpAddr, u16)| {
-        if matches!(record.protocol, TCP | UDP) {
-            SocketAddr::new(address, port).to_string()
-        } else {
-            address.to_string()
-        }
-    };
-    (end(from), end(to))
+/// Adds `cell` to `row`, padded to `width`, and the gap behind it.
+fn pad(row: &mut String, cell: &str, width: usize) {
+    row.push_str(cell);
+    row.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.len()) + 2));
 }
 
-fn seconds(milliseconds: u32) -> String {
-    format!("{}.{:03} s", milliseconds / 1000, milliseconds % 1000)
+/// An endpoint, as short as it can be said.
+fn write_end(cell: &mut String, record: &Record, (address, port): (IpAddr, u16), is_originator: bool) {
+    use crate::wire::protocol::{TCP, UDP};
+    let _ = if record.is_icmp() && is_originator {
+        write!(cell, "{address} id {port}")
+    } else if matches!(record.protocol, TCP | UDP) {
+        write!(cell, "{}", SocketAddr::new(address, port))
+    } else {
+        write!(cell, "{address}")
+    };
 }

@@ -37,7 +37,7 @@ impl Shard {
             writer.count(sense_of(Direction::Original), u64::from(length), context.at.microseconds());
         });
         if observer.wants_changes() {
-            observer.begun(&Record::of(&self.table, index, None));
+            observer.begun(&Record::of(&self.table, index, None, self.latest));
         }
         let subject = Subject { id: connection.id(), direction: Direction::Original, states: None };
         Verdict::accept(Class::New, subject)

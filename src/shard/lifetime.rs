@@ -77,12 +77,13 @@ impl Shard {
         }
     }
 
-    /// A tick before which no timer is due, for whoever wants to sleep until then or drain a replay.
+    /// A tick before which [`Shard::poll`] has nothing to do, for whoever wants to sleep until then or to
+    /// drain a replay.
     pub fn next_event(&self) -> Option<Tick> {
-        match (self.wheel.next_event(), self.fragments.next_expiry()) {
-            (Some(timer), Some(fragment)) => Some(if timer.is_before(fragment) { timer } else { fragment }),
-            (timer, fragment) => timer.or(fragment),
-        }
+        [self.wheel.next_event(), self.fragments.next_expiry(), self.quiet_until]
+            .into_iter()
+            .flatten()
+            .reduce(|a, b| if b.is_before(a) { b } else { a })
     }
 
     /// A place for a new connection with `timeout` to live; none where the table is full of dearer ones.
@@ -139,7 +140,7 @@ impl Shard {
     }
 
     fn end_unfiled<O: Observer>(&mut self, index: Index, end: End, observer: &mut O) {
-        let record = Record::of(&self.table, index, Some(end));
+        let record = Record::of(&self.table, index, Some(end), self.latest);
         if record.states.is_some_and(|states| states.contains(&State::TimeWait)) {
             self.time_wait.left();
         }

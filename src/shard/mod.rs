@@ -52,7 +52,7 @@ use crate::fragments::{self, Reassembly, Token};
 use crate::table::{Hash, HashKeys, Index, Key, Layout, Sense, Table};
 use crate::time::{Tick, Time};
 use crate::timer::{self, Wheel};
-use crate::wire::{self, Addresses, Checks, Direction, Frame, Packet, Transport, protocol};
+use crate::wire::{self, Addresses, Checks, Direction, Frame, Packet, Segment, Transport, protocol};
 use crate::{flow, tcp};
 use time_wait::TimeWaitQueue;
 
@@ -128,15 +128,8 @@ pub struct Shard {
     quiet_until: Option<Tick>,
     /// Where the next search for a connection to evict begins.
     hand: Index,
-}
-
-/// A packet between parsing and judgement.
-struct Lookup<'a> {
-    packet: Packet<'a>,
-    /// Where it would be found; none of what bears no tuple.
-    place: Option<(Key<'a>, Hash)>,
-    /// Where it probably is.
-    candidate: Option<Index>,
+    /// The newest instant at which a packet came.
+    latest: Time,
 }
 
 /// Everything around one packet while it is judged.
@@ -162,6 +155,7 @@ impl Shard {
             counters: Counters::ZERO,
             quiet_until,
             hand: Index::new(0),
+            latest: Time::default(),
             table,
         })
     }
@@ -194,7 +188,7 @@ impl Shard {
 
     /// The record of the connection at `index`.
     pub fn record(&self, index: Index) -> Record {
-        Record::of(&self.table, index, None)
+        Record::of(&self.table, index, None, self.latest)
     }
 
     /// Takes a burst of up to [`BURST`] frames that came at `now` and writes a verdict for each.
@@ -206,67 +200,81 @@ impl Shard {
         verdicts: &mut [Verdict],
         observer: &mut O,
     ) {
-        let mut lookups: ArrayVec<Lookup<'_>, BURST> = ArrayVec::new();
+        if let Some(last) = arrivals.last() {
+            self.latest = self.latest.max(last.at);
+        }
+        let mut packets: ArrayVec<Packet<'_>, BURST> = ArrayVec::new();
+        let mut hashes: ArrayVec<Option<Hash>, BURST> = ArrayVec::new();
         for arrival in arrivals.iter().take(BURST) {
-            let packet = wire::parse(&arrival.frame, self.settings.checks);
-            let place = key_of(&packet, arrival.zone).map(|key| {
-                let hash = self.table.hash(&key);
+            packets.push(wire::parse(&arrival.frame, self.settings.checks));
+        }
+        for (packet, arrival) in packets.iter().zip(arrivals) {
+            let hash = key_of(packet, arrival.zone).map(|key| self.table.hash(&key));
+            if let Some(hash) = hash {
                 self.table.prefetch_bucket(hash);
-                (key, hash)
-            });
-            lookups.push(Lookup { packet, place, candidate: None });
-        }
-        for lookup in &mut lookups {
-            if let Some((key, hash)) = &lookup.place {
-                lookup.candidate = self.table.candidate(*hash);
-                if let Some(index) = lookup.candidate {
-                    self.table.prefetch_connection(index, key.v6.is_some());
-                }
             }
+            hashes.push(hash);
         }
-        for ((lookup, arrival), verdict) in lookups.iter().zip(arrivals).zip(verdicts) {
-            *verdict = self.judge(lookup, arrival, now, observer);
+        let mut candidates: ArrayVec<Option<Index>, BURST> = ArrayVec::new();
+        for (hash, packet) in hashes.iter().zip(&packets) {
+            let candidate = hash.and_then(|hash| self.table.candidate(hash));
+            if let Some(index) = candidate {
+                let is_v6 = matches!(packet.addresses, Addresses::V6 { .. });
+                self.table.prefetch_connection(index, is_v6);
+            }
+            candidates.push(candidate);
+        }
+        let looked_up = packets.iter().zip(&hashes).zip(&candidates);
+        for (((packet, hash), candidate), (arrival, verdict)) in looked_up.zip(arrivals.iter().zip(verdicts))
+        {
+            let context = Context { now, at: arrival.at };
+            *verdict = match (&packet.transport, hash) {
+                (Transport::Tcp(segment), Some(hash)) => {
+                    self.judge_segment(packet, segment, arrival.zone, (*hash, *candidate), context, observer)
+                }
+                (_, hash) => self.judge_other(packet, *hash, arrival, context, observer),
+            };
             self.counters.count(verdict);
         }
     }
 
-    /// One packet's verdict.
+    /// A TCP segment's verdict, by the shortest way that will do.
     #[inline(always)]
-    fn judge<O: Observer>(
+    fn judge_segment<O: Observer>(
         &mut self,
-        lookup: &Lookup<'_>,
-        arrival: &Arrival<'_>,
-        now: Tick,
+        packet: &Packet<'_>,
+        segment: &Segment<'_>,
+        zone: u16,
+        (hash, candidate): (Hash, Option<Index>),
+        context: Context,
         observer: &mut O,
     ) -> Verdict {
-        let context = Context { now, at: arrival.at };
-        if let (Transport::Tcp(segment), Some((key, hash))) = (&lookup.packet.transport, &lookup.place) {
-            let found = self.look_up(lookup.candidate, *hash, key);
-            if let Some((index, direction)) = found
-                && let Some(verdict) =
-                    self.plain_segment(index, direction, segment, lookup.packet.length, context)
-            {
-                return verdict;
-            }
-            return self.segment((key, *hash), found, segment, lookup.packet.length, context, observer);
+        // Worked out again rather than kept: it is a few moves of what lies in the first cache.
+        let Some(key) = key_of(packet, zone) else { return Verdict::UNTRACKED };
+        let found = self.look_up(candidate, hash, &key);
+        if let Some((index, direction)) = found
+            && let Some(verdict) = self.plain_segment(index, direction, segment, packet.length, context)
+        {
+            return verdict;
         }
-        self.judge_other(lookup, arrival, context, observer)
+        self.segment((&key, hash), found, segment, packet.length, context, observer)
     }
 
     /// Everything that is not a TCP segment.
     #[inline(never)]
     fn judge_other<O: Observer>(
         &mut self,
-        lookup: &Lookup<'_>,
+        packet: &Packet<'_>,
+        hash: Option<Hash>,
         arrival: &Arrival<'_>,
         context: Context,
         observer: &mut O,
     ) -> Verdict {
-        let packet = &lookup.packet;
-        match (&packet.transport, &lookup.place) {
-            (Transport::Fragment(fragment), _) => self.piece(packet, fragment, arrival, context, observer),
-            (_, place) => self.judge_whole(packet, place.as_ref(), arrival.zone, context, observer),
+        if let Transport::Fragment(fragment) = &packet.transport {
+            return self.piece(packet, fragment, arrival, context, observer);
         }
+        let place = key_of(packet, arrival.zone).zip(hash);
+        self.judge_whole(packet, place.as_ref(), arrival.zone, context, observer)
     }
 
     /// A packet that is no fragment, or a complete datagram.

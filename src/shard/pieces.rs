@@ -69,6 +69,7 @@ impl Shard {
 
     /// Judges a datagram that another shard has completed.
     pub fn take_over<O: Observer>(&mut self, datagram: &Datagram, now: Tick, at: Time, observer: &mut O) {
+        self.latest = self.latest.max(at);
         self.judge_datagram(datagram, Context { now, at }, observer);
     }
 

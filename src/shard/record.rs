@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::flow::Flow;
 use crate::table::{Connection, Index, Sense, Table};
 use crate::tcp::{self, State};
-use crate::time::{Tick, Time};
+use crate::time::{Span, Tick, Time};
 use crate::wire::protocol;
 
 /// How a connection ended.
@@ -77,7 +77,10 @@ pub struct Record {
 
 impl Record {
     /// The record of the connection at `index`.
-    pub(super) fn of(table: &Table, index: Index, end: Option<End>) -> Record {
+    ///
+    /// Connections keep the lower 48 bits of their stamps, nine years of microseconds; the rest is that of
+    /// `latest`, the newest instant the shard has seen.
+    pub(super) fn of(table: &Table, index: Index, end: Option<End>, latest: Time) -> Record {
         let connection = table.connection(index);
         let endpoints = table.endpoints(index);
         let packets = [Sense::Forward, Sense::Backward].map(|sense| connection.packets(sense));
@@ -90,12 +93,18 @@ impl Record {
             states: states_of(connection),
             replied: packets[1] > 0,
             end,
-            started: connection.started(),
-            last_seen: connection.last_seen(),
+            started: completed(connection.started(), latest),
+            last_seen: completed(connection.last_seen(), latest),
             deadline: connection.deadline(),
             packets,
             bytes: [Sense::Forward, Sense::Backward].map(|sense| connection.bytes(sense)),
         }
+    }
+
+    /// How long it has lived, from its first packet to its newest.
+    pub fn lived(&self) -> Span {
+        let microseconds = self.last_seen.microseconds().saturating_sub(self.started.microseconds());
+        Span::from_milliseconds(u32::try_from(microseconds / 1000).unwrap_or(u32::MAX))
     }
 
     /// Whether it is an ICMP query, whose ports are an identifier and a type.
@@ -105,6 +114,13 @@ impl Record {
             (protocol::ICMP, IpAddr::V4(_)) | (protocol::ICMPV6, IpAddr::V6(_))
         )
     }
+}
+
+/// The newest instant up to `latest` that has the lower 48 bits of `stamp`, in microseconds.
+fn completed(stamp: Time, latest: Time) -> Time {
+    const MODULUS: u64 = 1 << 48;
+    let age = latest.microseconds().wrapping_sub(stamp.microseconds()) % MODULUS;
+    Time::from_nanoseconds(latest.microseconds().saturating_sub(age).saturating_mul(1000))
 }
 
 /// The states of a TCP connection, none of another one.

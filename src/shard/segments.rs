@@ -127,7 +127,7 @@ impl Shard {
         let (before, after) = (before.marks.states(), next.marks.states());
         let subject = self.subject(index, direction);
         if before != after && observer.wants_changes() {
-            observer.changed(&Record::of(&self.table, index, None));
+            observer.changed(&Record::of(&self.table, index, None, self.latest));
         }
         self.account_time_wait(index, before, after, observer);
         Verdict { reason: accepted.remark.map(Reason::Tcp), ..Verdict::accept(Class::Established, subject) }
@@ -161,7 +161,7 @@ impl Shard {
         });
         let states = states_of(connection);
         if observer.wants_changes() {
-            observer.begun(&Record::of(&self.table, index, None));
+            observer.begun(&Record::of(&self.table, index, None, self.latest));
         }
         Verdict::accept(Class::New, Subject { id: connection.id(), direction: opening.direction, states })
     }
@@ -222,8 +222,7 @@ impl Shard {
         let deadline = match rearm {
             Rearm::Keep => return,
             Rearm::Start(Timer::TimeWait) => {
-                let lived = context.at.microseconds().saturating_sub(connection.started().microseconds());
-                let lived = Span::from_milliseconds(u32::try_from(lived / 1000).unwrap_or(u32::MAX));
+                let lived = self.record(index).lived();
                 let round_trip = Span::from_milliseconds(u32::from(connection.round_trip()));
                 context.now.after(tcp::time_wait_span(&self.settings.tcp, lived, round_trip))
             }

@@ -213,11 +213,11 @@ pub(super) fn rearm(
     }
 }
 
-/// A FIN repeated `repeats` times: `fin_wait_1` starts again until `orphan_retries` are used up; then, every
-/// answer missing, the connection goes after twice the last interval. 0 switches the rule off.
+/// A FIN repeated `repeats` times: `fin_wait_1` starts again until `orphan_retries` are used up; with the last
+/// of them, every answer missing, the connection goes after twice the last interval.
 fn repeated_fin(timer: Timer, repeats: u8, policy: &Policy, interval: Span) -> Rearm {
     let retries = policy.orphan_retries;
-    if retries > 0 && repeats >= retries {
+    if repeats >= retries {
         return if repeats == retries { Rearm::AtMost(interval.times(2)) } else { Rearm::Keep };
     }
     if timer == Timer::FinWait1 { Rearm::Start(timer) } else { Rearm::Keep }

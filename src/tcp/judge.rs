@@ -176,7 +176,9 @@ fn judge_rst(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
             }
             situation.moved(next)
         }
-        Ok(_) | Err(_) if over && reset::fits_late(connection, direction, segment) => situation.pass(),
+        Ok(_) | Err(_) if over && reset::fits_late(connection, irregular, direction, segment) => {
+            situation.pass()
+        }
         Ok(Exactness::Exact) => situation.pass(),
         Ok(Exactness::Inside) => match policy.inexact_rst {
             InexactRst::Pass => situation.pass_with(Some(Refusal::RstNotExact)),

@@ -9,6 +9,10 @@
 //!
 //! Two numbers are exact because two things can be true: the receiver expects the byte it has acknowledged,
 //! or, while its acknowledgement is under way, the byte behind what was let through to it.
+//!
+//! An RST that refuses a SYN which met the live connection (a peer that has lost its state) counts as inside:
+//! whoever sent that SYN has to hear it, but it must not end the connection, since anybody can have sent the
+//! SYN and then knows what to acknowledge.
 
 use super::connection::Connection;
 use super::irregular::Irregular;
@@ -53,7 +57,23 @@ pub(super) fn exactness(
     }
     let lowest = acked.unwrap_or(contiguous);
     let inside = segment.seq.is_after(lowest) && segment.seq.is_before(connection.peer(sender).limit);
-    if inside { Ok(Exactness::Inside) } else { Err(Refusal::OutOfWindow) }
+    if inside || answers_remembered(connection, irregular, receiver, segment) {
+        Ok(Exactness::Inside)
+    } else {
+        Err(Refusal::OutOfWindow)
+    }
+}
+
+/// Whether the segment acknowledges exactly the SYN of `receiver` that met the live connection.
+fn answers_remembered(
+    connection: &Connection,
+    irregular: &Irregular,
+    receiver: Direction,
+    segment: &Segment<'_>,
+) -> bool {
+    let syn = irregular.syn.filter(|syn| connection.marks.remembers_syn() && syn.sender == receiver);
+    let exact = syn.is_some_and(|syn| segment.ack == syn.seq.plus(1) || segment.ack == syn.end);
+    segment.flags.has(Flags::ACK) && exact
 }
 
 /// An RST that reaches SYN_SENT must acknowledge exactly the SYN (RFC 9293 section 3.10.7.3), the one that
@@ -65,17 +85,19 @@ fn answers_syn(
     segment: &Segment<'_>,
 ) -> Result<Exactness, Refusal> {
     let own = Seq(connection.stamps[receiver.index()]).plus(1);
-    let remembered = irregular
-        .syn
-        .filter(|syn| connection.marks.remembers_syn() && syn.sender == receiver)
-        .is_some_and(|syn| segment.ack == syn.seq.plus(1) || segment.ack == syn.end);
+    let remembered = answers_remembered(connection, irregular, receiver, segment);
     // With data on the SYN (RFC 7413) its end may be acknowledged just as well.
     let exact = segment.ack == own || segment.ack == connection.peer(receiver).end || remembered;
     if segment.flags.has(Flags::ACK) && exact { Ok(Exactness::Exact) } else { Err(Refusal::AckOutOfWindow) }
 }
 
-/// Whether a late RST fits what was there, after both FINs or another RST.
-pub(super) fn fits_late(connection: &Connection, sender: Direction, segment: &Segment<'_>) -> bool {
-    let [low, high] = window::sequence_range(connection, sender);
-    !segment.seq.is_before(low) && !segment.seq.is_after(high)
+/// Whether a late RST fits what was there, after both FINs or another RST: not above what was let through.
+pub(super) fn fits_late(
+    connection: &Connection,
+    irregular: &Irregular,
+    sender: Direction,
+    segment: &Segment<'_>,
+) -> bool {
+    let [low, _] = window::sequence_range(connection, sender);
+    !segment.seq.is_before(low) && !segment.seq.is_after(contiguous(connection, irregular, sender))
 }

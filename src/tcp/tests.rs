@@ -453,6 +453,15 @@ mod closing {
     }
 
     #[test]
+    fn without_retries_a_repeated_fin_starts_nothing_again() {
+        let mut track = Track::established_under(Policy { orphan_retries: 0, ..Policy::DEFAULT });
+        track.a(FIN_ACK, 1, 1);
+        track.wait(3000);
+        track.a(FIN_ACK, 1, 1);
+        assert_eq!(track.left(), 117_000);
+    }
+
+    #[test]
     fn an_answer_gives_the_retries_back() {
         let mut track = Track::established_under(Policy { orphan_retries: 2, ..Policy::DEFAULT });
         track.a(FIN_ACK, 1, 1);
@@ -538,7 +547,8 @@ mod resets {
         assert_eq!((track.states(), track.left()), ([TimeWait, Closed], 60_000));
         let policy = Policy { time_wait_assassination: true, ..Policy::DEFAULT };
         let mut track = Track::time_wait(policy);
-        assert_eq!(track.b(RST, 100, 2), Fine, "late, but not exact: nothing");
+        assert_eq!(track.b(RST, 100, 2), Remark(Refusal::RstNotExact), "above what was there");
+        assert_eq!(track.b(RST, 1, 2), Fine, "late, but not exact: nothing");
         assert_eq!(track.states(), [TimeWait, Closed]);
         assert_eq!(track.b(RST, 2, 2), Fine);
         assert_eq!((track.states(), track.left()), ([Closed, Closed], 10_000));
@@ -590,6 +600,17 @@ mod syn_on_a_live_connection {
         // B is the originator now.
         assert_eq!(track.send(Original, &segment(ACK, B + 70_001, A + 801, 0)), Fine);
         assert_eq!(track.states(), [Established, Established]);
+    }
+
+    #[test]
+    fn refused_by_a_peer_that_lost_its_state_the_refusal_passes_and_ends_nothing() {
+        let mut track = Track::established();
+        track.a(SYN, 70_000, 0);
+        let refusal = segment(RST_ACK, 0, A + 70_001, 0);
+        assert_eq!(track.send(Reply, &refusal), Remark(Refusal::RstNotExact));
+        assert_eq!(track.states(), [Established, Established]);
+        let wrong = segment(RST_ACK, 0, A + 70_002, 0);
+        assert_eq!(track.send(Reply, &wrong), No(Refusal::OutOfWindow));
     }
 
     #[test]

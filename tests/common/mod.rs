@@ -167,6 +167,8 @@ pub fn assert_about(seconds: f64, expected: f64) {
 #[derive(Clone)]
 pub struct Script {
     frames: Vec<(u64, Vec<u8>)>,
+    /// How many bytes of each frame are captured; the rest was on the wire only.
+    snap_length: usize,
     milliseconds: u64,
     client_port: u16,
     /// The client's initial sequence number.
@@ -183,6 +185,7 @@ impl Script {
     pub fn new() -> Script {
         Script {
             frames: Vec::new(),
+            snap_length: usize::MAX,
             milliseconds: 0,
             client_port: 40_000,
             client_isn: CLIENT_ISN,
@@ -221,6 +224,12 @@ impl Script {
     /// Adds a frame of any kind.
     pub fn frame(mut self, frame: Vec<u8>) -> Script {
         self.frames.push((self.milliseconds, frame));
+        self
+    }
+
+    /// Has only the first bytes of every frame captured.
+    pub fn snap_length(mut self, bytes: usize) -> Script {
+        self.snap_length = bytes;
         self
     }
 
@@ -289,7 +298,8 @@ impl Script {
         for (milliseconds, frame) in &self.frames {
             let nanoseconds = (START * 1_000 + milliseconds) * 1_000_000;
             let time = Timestamp::from_nanoseconds(i128::from(nanoseconds));
-            writer.write(time, Link::Ethernet, frame.len(), frame).unwrap();
+            let captured = &frame[..frame.len().min(self.snap_length)];
+            writer.write(time, Link::Ethernet, frame.len(), captured).unwrap();
         }
         writer.finish().unwrap();
     }
