@@ -93,11 +93,6 @@ struct Slots(u32);
 
 impl Slots {
     #[inline(always)]
-    const fn and(self, other: Slots) -> Slots {
-        Slots(self.0 & other.0)
-    }
-
-    #[inline(always)]
     const fn first(self) -> Option<usize> {
         if self.0 == 0 { None } else { Some(self.0.trailing_zeros() as usize) }
     }
@@ -266,13 +261,12 @@ impl Buckets {
         let mut left = self.buckets[home].displaced;
         for (distance, at) in self.way(home).skip(1) {
             let bucket = &self.buckets[at];
-            let own = bucket.at_distance(distance);
-            for slot in own.and(bucket.with_tag(hash.tag())) {
+            for slot in bucket.with_tag(hash.tag()) {
                 if let Some(result) = accept(bucket.entries[slot].place()) {
                     return Some(result);
                 }
             }
-            left = left.saturating_sub(own.count() as u32);
+            left = left.saturating_sub(bucket.at_distance(distance).count() as u32);
             if left == 0 {
                 break;
             }

@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn memory_is_used_up_to_the_last_connection_that_fits() {
-        for bytes in [100_000, 1 << 20, 2 << 30, 1 << 45] {
+        for bytes in (100_000..200_000).step_by(1_000).chain([1 << 20, 2 << 30, 1 << 45]) {
             let layout = Layout::for_memory(bytes, 1000).expect("a layout");
             assert!(layout.mapped_bytes() <= bytes);
             if layout.capacity() < MAX_CONNECTIONS {

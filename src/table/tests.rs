@@ -390,6 +390,7 @@ fn annexes_run_out_and_come_back() {
 fn a_sampling_hand_meets_every_live_place_and_wraps() {
     let mut table = table(100);
     assert_eq!(table.next_live(Index::new(0), 100), None);
+    assert_eq!(table.next_live(Index::new(u32::MAX), u32::MAX), None, "an unused place is not looked at");
     for n in 0..10 {
         table.insert_tuple(Tuple::v4(n, 1, 2, 2), 1).expect("room");
     }
@@ -497,6 +498,15 @@ fn even_who_knows_the_hash_lengthens_no_search_beyond_its_bound() {
     assert!(most.iter().all(|tuple| tuple.with_key(|key| table.find(hash, key)).is_some()));
 }
 
+/// Ends the reader's loop also when the writer panics: the scope would wait for it for ever.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 /// Design decision 1. Every write sets all its words to one number, so a torn snapshot shows two.
 #[test]
 fn a_snapshot_taken_while_the_owner_writes_is_of_one_moment() {
@@ -505,6 +515,7 @@ fn a_snapshot_taken_while_the_owner_writes_is_of_one_moment() {
     let done = AtomicBool::new(false);
     let tuple = |n: u64| Tuple::v6(u128::from(n), n as u16, u128::from(n) << 64, n as u16);
     thread::scope(|scope| {
+        let end = SetOnDrop(&done);
         let watch = scope.spawn(|| {
             let mut seen = 0;
             while !done.load(Relaxed) {
@@ -544,7 +555,7 @@ fn a_snapshot_taken_while_the_owner_writes_is_of_one_moment() {
                 thread::yield_now();
             }
         }
-        done.store(true, Relaxed);
+        drop(end);
         assert!(watch.join().expect("no torn snapshot") > 0, "the reader saw something");
     });
 }
