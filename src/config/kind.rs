@@ -165,7 +165,7 @@ pub(super) struct Connections;
 
 impl Connections {
     /// A slot of the index holds 32 bits, some of which the table keeps for itself.
-    const MOST: u32 = 2_000_000_000;
+    const MOST: u32 = 1 << 28;
 }
 
 impl Kind<Config> for Connections {

@@ -178,7 +178,7 @@ fn what_is_printed_says_every_default() {
     }
     let first = "# How large the connection table is.\n[table]\n\
                  # The most connections of the whole process, split over the shards; reserved at the start. An\n\
-                 # integer from 1 to 2_000_000_000; default 1_000_000.\nmax_connections = 1_000_000\n";
+                 # integer from 1 to 268_435_456; default 1_000_000.\nmax_connections = 1_000_000\n";
     assert!(text.starts_with(first), "{text}");
 }
 
@@ -399,9 +399,9 @@ fn the_table_is_sized_in_one_way_and_not_too_small() {
             "[table]\nmax_connections = 0",
             &["table.max_connections=2_000_000_001"],
             &[
-                "lastack.toml:2:19: [table] max_connections = 0: must be an integer from 1 to 2_000_000_000",
+                "lastack.toml:2:19: [table] max_connections = 0: must be an integer from 1 to 268_435_456",
                 "--set table.max_connections=2_000_000_001: [table] max_connections = 2_000_000_001: must be an \
-                 integer from 1 to 2_000_000_000",
+                 integer from 1 to 268_435_456",
             ],
         ),
     ]);

@@ -9,7 +9,7 @@ pub struct Policy {
     pub udp_unreplied: Span,
     /// UDP once both have (RFC 4787 REQ-5: at least 2 minutes, 5 recommended).
     pub udp_replied: Span,
-    /// ICMP queries (RFC 5508 REQ-1: at least 60 s for a NAT; a plain firewall may forget sooner).
+    /// ICMP queries (RFC 5508 REQ-2: at least 60 s for a NAT; a plain firewall may forget sooner).
     pub icmp: Span,
     /// Other IP protocols.
     pub other: Span,

@@ -19,7 +19,7 @@ pub struct Timeouts {
     pub half_closed: Span,
     /// Both FINs crossed, one not acknowledged yet.
     pub closing: Span,
-    /// The maximum segment lifetime; TIME_WAIT lasts twice this (RFC 9293 section 3.4.2).
+    /// The maximum segment lifetime; TIME_WAIT lasts twice this (RFC 9293 sections 3.3.2 and 3.4.2).
     pub msl: Span,
     /// After a valid RST.
     pub closed: Span,
