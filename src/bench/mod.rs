@@ -51,7 +51,7 @@ pub struct Plan {
     pub workload: Workload,
     /// With how many connections in the table; it is also the table's capacity.
     pub flows: u32,
-    /// How many packets are timed; rounded down to whole bursts.
+    /// How many packets a round times; rounded down to whole bursts.
     pub packets: u64,
 }
 
@@ -225,8 +225,23 @@ pub fn run(plan: &Plan, config: &Config) -> Result<Report, Error> {
     }
 }
 
+/// How often a measurement is repeated; the fastest counts, as in the reference programs. What else runs on
+/// the machine can only make a round slower.
+const ROUNDS: usize = 3;
+
 fn established(plan: &Plan, config: &Config) -> Result<Report, Error> {
     let mut rig = Rig::new(plan.flows, config)?;
+    let mut best = established_round(&mut rig, plan)?;
+    for _ in 1..ROUNDS {
+        let report = established_round(&mut rig, plan)?;
+        if report.rate() > best.rate() {
+            best = report;
+        }
+    }
+    Ok(best)
+}
+
+fn established_round(rig: &mut Rig, plan: &Plan) -> Result<Report, Error> {
     let bursts = plan.packets / BURST as u64;
     let mut durations: Vec<u32> = Vec::with_capacity(usize::try_from(bursts).unwrap_or(0));
     let mut accepted = 0;

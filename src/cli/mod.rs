@@ -73,7 +73,7 @@ struct Bench {
     /// With how many connections (repeatable)
     #[arg(long, value_name = "N", default_values_t = [1_000_000], value_parser = clap::value_parser!(u32).range(2..=16_000_000))]
     flows: Vec<u32>,
-    /// How many packets are timed
+    /// How many packets are timed in a round; the fastest of three counts
     #[arg(long, value_name = "P", default_value_t = 20_000_000, value_parser = clap::value_parser!(u64).range(32..))]
     packets: u64,
     /// JSON Lines in place of a table

@@ -40,8 +40,6 @@ mod tests;
 
 use std::io;
 
-use arrayvec::ArrayVec;
-
 pub use counters::Counters;
 pub use pieces::Datagram;
 pub use record::{End, Record};
@@ -203,40 +201,37 @@ impl Shard {
         if let Some(last) = arrivals.last() {
             self.latest = self.latest.max(last.at);
         }
-        let mut packets: ArrayVec<Packet<'_>, BURST> = ArrayVec::new();
-        let mut hashes: ArrayVec<Option<Hash>, BURST> = ArrayVec::new();
-        for arrival in arrivals.iter().take(BURST) {
-            packets.push(wire::parse(&arrival.frame, self.settings.checks));
-        }
-        for (packet, arrival) in packets.iter().zip(arrivals) {
-            let hash = key_of(packet, arrival.zone).map(|key| self.table.hash(&key));
-            if let Some(hash) = hash {
+        let count = arrivals.len().min(verdicts.len()).min(BURST);
+        let mut packets = [Packet::UNREAD; BURST];
+        let mut hashes = [None; BURST];
+        for ((arrival, packet), hash) in arrivals[..count].iter().zip(&mut packets).zip(&mut hashes) {
+            wire::parse_into(&arrival.frame, self.settings.checks, packet);
+            *hash = key_of(packet, arrival.zone).map(|key| self.table.hash(&key));
+            if let Some(hash) = *hash {
                 self.table.prefetch_bucket(hash);
             }
-            hashes.push(hash);
         }
-        let mut candidates: ArrayVec<Option<Index>, BURST> = ArrayVec::new();
-        for (hash, packet) in hashes.iter().zip(&packets) {
-            let candidate = hash.and_then(|hash| self.table.candidate(hash));
-            if let Some(index) = candidate {
+        let mut candidates = [None; BURST];
+        for ((hash, packet), candidate) in hashes[..count].iter().zip(&packets).zip(&mut candidates) {
+            *candidate = hash.and_then(|hash| self.table.candidate(hash));
+            if let Some(index) = *candidate {
                 let is_v6 = matches!(packet.addresses, Addresses::V6 { .. });
                 self.table.prefetch_connection(index, is_v6);
             }
-            candidates.push(candidate);
         }
-        let looked_up = packets.iter().zip(&hashes).zip(&candidates);
         let mut plain = 0;
-        for (((packet, hash), candidate), (arrival, verdict)) in looked_up.zip(arrivals.iter().zip(verdicts))
-        {
+        for number in 0..count {
+            let (arrival, packet, verdict) = (&arrivals[number], &packets[number], &mut verdicts[number]);
+            let candidate = candidates[number];
             let context = Context { now, at: arrival.at };
             if let (Transport::Tcp(segment), Some(candidate)) = (&packet.transport, candidate)
-                && let Some(subject) = self.plain(packet, segment, arrival.zone, *candidate, context)
+                && let Some(subject) = self.plain(packet, segment, arrival.zone, candidate, context)
             {
                 *verdict = Verdict::accept(Class::Established, subject);
                 plain += 1;
                 continue;
             }
-            *verdict = self.judge(packet, *hash, arrival, context, observer);
+            *verdict = self.judge(packet, hashes[number], arrival, context, observer);
             self.counters.count(verdict);
         }
         self.counters.count_plain(plain);

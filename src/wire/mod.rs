@@ -30,7 +30,7 @@ mod tests;
 mod transport;
 
 pub use direction::Direction;
-pub use parse::{Datagram, parse, parse_datagram};
+pub use parse::{Datagram, parse, parse_datagram, parse_into};
 pub use tcp::{Flags, Options, Segment, Seq};
 
 /// What the frame begins with.
@@ -134,6 +134,18 @@ pub struct Packet<'a> {
     pub ports: Option<Ports>,
     /// The transport header, or what is wrong.
     pub transport: Transport<'a>,
+}
+
+impl Packet<'_> {
+    /// What a place holds before a frame was parsed into it.
+    pub const UNREAD: Packet<'static> = Packet {
+        addresses: Addresses::None,
+        length: 0,
+        protocol: 0,
+        vlan: 0,
+        ports: None,
+        transport: Transport::Untracked,
+    };
 }
 
 /// Source and destination port.

@@ -19,18 +19,21 @@ const V4: usize = 20;
 const V6: usize = 40;
 const TCP: usize = tcp::HEADER;
 
-/// Parses a frame that is as plain as they come; `None` for any other.
+/// Parses a frame that is as plain as they come into `out`; `None`, and `out` untouched, for any other.
 #[inline(always)]
-pub(super) fn parse<'a>(frame: &Frame<'a>, checks: Checks) -> Option<Packet<'a>> {
+pub(super) fn parse_into<'a>(frame: &Frame<'a>, checks: Checks, out: &mut Packet<'a>) -> Option<()> {
     if frame.link != Link::Ethernet {
         return None;
     }
-    v4(frame.bytes, checks).or_else(|| v6(frame.bytes, checks))
+    match v4(frame.bytes, checks, out) {
+        Some(()) => Some(()),
+        None => v6(frame.bytes, checks, out),
+    }
 }
 
 /// TCP in IPv4.
 #[inline(always)]
-fn v4(bytes: &[u8], checks: Checks) -> Option<Packet<'_>> {
+fn v4<'a>(bytes: &'a [u8], checks: Checks, out: &mut Packet<'a>) -> Option<()> {
     let (headers, behind) = bytes.split_first_chunk::<{ ETHERNET + V4 + TCP }>()?;
     let (ethernet, headers) = split::<ETHERNET>(headers)?;
     let (header, segment) = split::<V4>(headers)?;
@@ -48,12 +51,13 @@ fn v4(bytes: &[u8], checks: Checks) -> Option<Packet<'_>> {
     let (source, destination) = ip::v4_addresses(header);
     let addresses_sum = Sum::of_v4_addresses(source, destination);
     let (ports, segment) = tcp(segment, behind, addresses_sum, checks)?;
-    Some(packet(Addresses::V4 { source, destination }, u32::from(length), ports, segment))
+    *out = packet(Addresses::V4 { source, destination }, u32::from(length), ports, segment);
+    Some(())
 }
 
 /// TCP in IPv6.
 #[inline(always)]
-fn v6(bytes: &[u8], checks: Checks) -> Option<Packet<'_>> {
+fn v6<'a>(bytes: &'a [u8], checks: Checks, out: &mut Packet<'a>) -> Option<()> {
     let (headers, behind) = bytes.split_first_chunk::<{ ETHERNET + V6 + TCP }>()?;
     let (ethernet, headers) = split::<ETHERNET>(headers)?;
     let (header, segment) = split::<V6>(headers)?;
@@ -68,7 +72,8 @@ fn v6(bytes: &[u8], checks: Checks) -> Option<Packet<'_>> {
     let addresses_sum = Sum::of_v6_addresses(source, destination);
     let (ports, segment) = tcp(segment, behind, addresses_sum, checks)?;
     let length = V6 as u32 + u32::from(payload_length);
-    Some(packet(Addresses::V6 { source, destination }, length, ports, segment))
+    *out = packet(Addresses::V6 { source, destination }, length, ports, segment);
+    Some(())
 }
 
 /// A TCP header and all that follows it, as long as the IP header states.
