@@ -244,29 +244,25 @@ fn established(plan: &Plan, config: &Config) -> Result<Report, Error> {
 fn established_round(rig: &mut Rig, plan: &Plan) -> Result<Report, Error> {
     let bursts = plan.packets / BURST as u64;
     let mut durations: Vec<u32> = Vec::with_capacity(usize::try_from(bursts).unwrap_or(0));
-    let mut accepted = 0;
     let begun = rig.now();
     let mut before = begun;
     for _ in 0..bursts {
-        accepted += rig.established_burst(before) as u64;
+        if rig.established_burst(before) != BURST {
+            let refused = rig.verdicts.iter().find(|verdict| verdict.class != Class::Established);
+            return Err(Error::Refused(refused.copied().unwrap_or(Verdict::HELD)));
+        }
         let after = rig.now();
         let nanoseconds = after.nanoseconds() - before.nanoseconds();
         durations.push(u32::try_from(nanoseconds).unwrap_or(u32::MAX));
         before = after;
     }
     let packets = bursts * BURST as u64;
-    if accepted != packets
-        && let Some(refused) = rig.refused(BURST)
-    {
-        return Err(Error::Refused(refused));
-    }
     Ok(Report {
         workload: plan.workload,
         flows: plan.flows,
         shards: 1,
         packets,
         seconds: (before.nanoseconds() - begun.nanoseconds()) as f64 / 1e9,
-        accepted,
         bytes_per_connection: rig.memory()? as f64 / f64::from(plan.flows),
         burst_nanoseconds: Percentiles::of(durations),
     })

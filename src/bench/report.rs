@@ -19,8 +19,6 @@ pub struct Report {
     pub packets: u64,
     /// How long they took.
     pub seconds: f64,
-    /// How many of them were accepted as part of their connection.
-    pub accepted: u64,
     /// Memory held for tables and timers, over the number of connections.
     pub bytes_per_connection: f64,
     /// How long bursts took.

@@ -56,7 +56,7 @@ struct Replay {
     /// Let the clock run on after the last packet until every connection has ended
     #[arg(long)]
     drain: bool,
-    /// Divide the connections among this many shards; the result is the same
+    /// Divide the connections among this many shards; the result is the same as long as no limit is reached
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     shards: u32,
     /// pcap or pcapng file; - is standard input

@@ -14,14 +14,16 @@ use crate::shard::{
     Action, Arrival, BURST, Counters, Datagram, Observer, Record, Shard, Verdict, steering_hash,
 };
 use crate::table::Index;
-use crate::time::{TICK_NANOSECONDS, Tick, Time};
+use crate::time::{MAX_TIMEOUT, TICK_NANOSECONDS, Tick, Time};
 use crate::wire::{self, Checks};
 
 /// How many timers one call of `poll` looks at; it is called until nothing is overdue.
 const POLL_BUDGET: u32 = 4096;
 
-/// How far the clock is turned at once, in nanoseconds: well below what ticks can tell apart.
-const STRIDE: u64 = (1 << 29) * TICK_NANOSECONDS;
+/// How far the clock is turned at once, in nanoseconds: a timeout on top of it is still what ticks can tell
+/// apart.
+const STRIDE: u64 = (1 << 28) * TICK_NANOSECONDS;
+const _: () = assert!(STRIDE / TICK_NANOSECONDS + (MAX_TIMEOUT.as_millis() as u64) < 1 << 31);
 
 /// Drives the shards by a capture.
 pub(super) struct Driver<'a> {
@@ -234,6 +236,18 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
+    /// As [`Driver::tell_released`], of fragments whose time was up at the same tick: their order must not
+    /// depend on who held them.
+    fn tell_released_in_order(&mut self) -> io::Result<()> {
+        self.hub.released.sort_by_key(|(token, _)| *token);
+        self.tell_released().map_err(|error| match error {
+            Error::Output(error) => error,
+            Error::Capture(_) | Error::Begin(_) | Error::Memory(_) | Error::Capacity(_) => {
+                io::Error::other(error)
+            }
+        })
+    }
+
     /// Turns the clock to `at`. Ticks wrap, so a gap of weeks or years is crossed in strides.
     fn turn_to(&mut self, at: Time) -> io::Result<()> {
         while at.nanoseconds() - self.polled.nanoseconds() > STRIDE {
@@ -262,14 +276,7 @@ impl<'a> Driver<'a> {
         for shard in &mut self.shards {
             while !shard.poll(tick, POLL_BUDGET, &mut self.hub) {}
         }
-        // Of what ends at the same tick the order must not depend on who held it.
-        self.hub.released.sort_by_key(|(token, _)| *token);
-        self.tell_released().map_err(|error| match error {
-            Error::Output(error) => error,
-            Error::Capture(_) | Error::Begin(_) | Error::Memory(_) | Error::Capacity(_) => {
-                io::Error::other(error)
-            }
-        })?;
+        self.tell_released_in_order()?;
         self.hub.tell_ended(tick)
     }
 
@@ -293,8 +300,7 @@ impl<'a> Driver<'a> {
         for shard in &mut self.shards {
             shard.flush_fragments(&mut self.hub);
         }
-        self.hub.released.sort_by_key(|(token, _)| *token);
-        let _ = self.tell_released();
+        self.tell_released_in_order()?;
         let now = self.now.tick();
         let (mut by_protocol, mut by_states) = (BTreeMap::new(), BTreeMap::new());
         // Only numbers and places are sorted: a million records at once would be a burden.

@@ -8,8 +8,9 @@
 //! ```
 //!
 //! With several shards the packets still go one after the other, each to the shard that owns it: the result
-//! is the same as with one, numbers and order included. Memory is constant: the table, the fragments held,
-//! and one batch.
+//! is the same as with one, numbers and order included, as long as no limit is reached (each shard has its
+//! part of them). Memory is bounded: by the table (and a few bytes for each connection that lives at the end
+//! or ends in one tick), the fragments held, and one batch.
 
 mod driver;
 mod json;

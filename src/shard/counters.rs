@@ -18,7 +18,7 @@ pub struct Counters {
     pub begun: u64,
     /// Connections ended, in the order of [`End::ALL`].
     pub ended: [u64; End::ALL.len()],
-    /// How often a hole or a SYN could not be remembered because every annex was taken.
+    /// Segments after which a hole or a SYN could not be remembered because every annex was taken.
     pub annexes_exhausted: u64,
 }
 

@@ -80,10 +80,14 @@ impl Shard {
     /// A tick before which [`Shard::poll`] has nothing to do, for whoever wants to sleep until then or to
     /// drain a replay.
     pub fn next_event(&self) -> Option<Tick> {
-        [self.wheel.next_event(), self.fragments.next_expiry(), self.quiet_until]
-            .into_iter()
-            .flatten()
-            .reduce(|a, b| if b.is_before(a) { b } else { a })
+        [
+            self.wheel.next_event(),
+            self.fragments.as_ref().and_then(|fragments| fragments.next_expiry()),
+            self.quiet_until,
+        ]
+        .into_iter()
+        .flatten()
+        .reduce(|a, b| if b.is_before(a) { b } else { a })
     }
 
     /// A place for a new connection with `timeout` to live; none where the table is full of dearer ones.

@@ -118,7 +118,8 @@ pub trait Observer {
 pub struct Shard {
     table: Table,
     wheel: Wheel,
-    fragments: Reassembly,
+    /// None only while one of its datagrams is being judged.
+    fragments: Option<Box<Reassembly>>,
     time_wait: TimeWaitQueue,
     settings: Settings,
     counters: Counters,
@@ -147,7 +148,7 @@ impl Shard {
         let quiet_until = (quiet.milliseconds() > 0).then(|| now.after(quiet));
         Ok(Shard {
             time_wait: TimeWaitQueue::new(&settings.tcp, table.capacity()),
-            fragments: Reassembly::new(settings.fragments, keys.0),
+            fragments: Some(Box::new(Reassembly::new(settings.fragments, keys.0))),
             wheel,
             settings,
             counters: Counters::ZERO,

@@ -38,48 +38,64 @@ impl Shard {
         context: Context,
         observer: &mut O,
     ) -> Verdict {
-        let held = self.fragments.hold(packet, fragment, arrival.zone, arrival.token, context.now);
-        match held {
+        // Taken out while its datagram is judged, which is borrowed from it.
+        let Some(mut fragments) = self.fragments.take() else { return Verdict::HELD };
+        match fragments.hold(packet, fragment, arrival.zone, arrival.token, context.now) {
             Held::Waiting => {}
             Held::Refused { reason, pieces } => {
-                let verdict = Verdict::invalid(Reason::Fragment(reason), None);
-                for &token in pieces {
-                    self.counters.count(&verdict);
-                    observer.released(token, &verdict);
-                }
+                self.release(pieces, &Verdict::invalid(Reason::Fragment(reason), None), observer);
             }
-            Held::Complete(whole) => {
-                let datagram = Datagram::of(&whole);
-                self.complete(datagram, context, observer);
-            }
+            Held::Complete(whole) => self.complete(&whole, context, observer),
         }
+        self.fragments = Some(fragments);
         Verdict::HELD
     }
 
     /// Judges a datagram here if its connection is here, or hands it over.
-    fn complete<O: Observer>(&mut self, datagram: Datagram, context: Context, observer: &mut O) {
-        let packet = datagram.parse(&self.settings);
-        let owner = steering_hash(&packet, datagram.zone) % self.settings.shards.max(1);
+    fn complete<O: Observer>(&mut self, whole: &Whole<'_>, context: Context, observer: &mut O) {
+        let datagram = wire::Datagram {
+            addresses: whole.addresses,
+            next_header: whole.next_header,
+            head: whole.head,
+            payload_length: whole.payload_length,
+            length: length_of(whole),
+            vlan: whole.vlan,
+            sum: whole.sum,
+        };
+        let packet = wire::parse_datagram(&datagram, self.settings.checks);
+        let owner = steering_hash(&packet, whole.zone) % self.settings.shards.max(1);
         if owner == self.settings.number {
-            self.judge_datagram(&datagram, context, observer);
+            self.judge_datagram(&packet, whole.zone, whole.pieces, context, observer);
         } else {
-            observer.hand_over(owner, datagram);
+            observer.hand_over(owner, Datagram::of(whole));
         }
     }
 
     /// Judges a datagram that another shard has completed.
     pub fn take_over<O: Observer>(&mut self, datagram: &Datagram, now: Tick, at: Time, observer: &mut O) {
         self.latest = self.latest.max(at);
-        self.judge_datagram(datagram, Context { now, at }, observer);
+        let packet = datagram.parse(&self.settings);
+        self.judge_datagram(&packet, datagram.zone, &datagram.pieces, Context { now, at }, observer);
     }
 
-    fn judge_datagram<O: Observer>(&mut self, datagram: &Datagram, context: Context, observer: &mut O) {
-        let packet = datagram.parse(&self.settings);
-        let place = key_of(&packet, datagram.zone).map(|key| (key, self.table.hash(&key)));
-        let verdict = self.judge_whole(&packet, place.as_ref(), datagram.zone, context, observer);
-        for &token in &datagram.pieces {
-            self.counters.count(&verdict);
-            observer.released(token, &verdict);
+    fn judge_datagram<O: Observer>(
+        &mut self,
+        packet: &Packet<'_>,
+        zone: u16,
+        pieces: &[Token],
+        context: Context,
+        observer: &mut O,
+    ) {
+        let place = key_of(packet, zone).map(|key| (key, self.table.hash(&key)));
+        let verdict = self.judge_whole(packet, place.as_ref(), zone, context, observer);
+        self.release(pieces, &verdict, observer);
+    }
+
+    /// Tells the verdict of frames that were held.
+    fn release<O: Observer>(&mut self, pieces: &[Token], verdict: &Verdict, observer: &mut O) {
+        for &token in pieces {
+            self.counters.count(verdict);
+            observer.released(token, verdict);
         }
     }
 
@@ -87,9 +103,11 @@ impl Shard {
     pub(super) fn expire_fragments<O: Observer>(&mut self, now: Tick, budget: u32, observer: &mut O) -> bool {
         let verdict = Verdict::invalid(Reason::Fragment(fragments::Fault::Incomplete), None);
         let counters = &mut self.counters;
-        self.fragments.expire(now, budget, |token| {
-            counters.count(&verdict);
-            observer.released(token, &verdict);
+        self.fragments.as_mut().is_some_and(|fragments| {
+            fragments.expire(now, budget, |token| {
+                counters.count(&verdict);
+                observer.released(token, &verdict);
+            })
         })
     }
 
@@ -97,10 +115,12 @@ impl Shard {
     pub fn flush_fragments<O: Observer>(&mut self, observer: &mut O) {
         let verdict = Verdict::invalid(Reason::Fragment(fragments::Fault::Incomplete), None);
         let counters = &mut self.counters;
-        self.fragments.flush(|token| {
-            counters.count(&verdict);
-            observer.released(token, &verdict);
-        });
+        if let Some(fragments) = &mut self.fragments {
+            fragments.flush(|token| {
+                counters.count(&verdict);
+                observer.released(token, &verdict);
+            });
+        }
     }
 }
 
@@ -117,7 +137,7 @@ impl Datagram {
             next_header: whole.next_header,
             head: whole.head[..whole.head.len().min(HEAD)].into(),
             payload_length: whole.payload_length,
-            length: u32::try_from(whole.ip_bytes).unwrap_or(u32::MAX),
+            length: length_of(whole),
             sum: whole.sum,
             pieces: whole.pieces.into(),
         }
@@ -142,4 +162,9 @@ impl Datagram {
         };
         wire::parse_datagram(&datagram, settings.checks)
     }
+}
+
+/// A datagram's length for the counters: all its fragments' IP lengths.
+fn length_of(whole: &Whole<'_>) -> u32 {
+    u32::try_from(whole.ip_bytes).unwrap_or(u32::MAX)
 }

@@ -130,7 +130,8 @@ pub(super) fn states_of(connection: &Connection) -> Option<[State; 2]> {
         .then(|| tcp::Connection::from_words(connection.tracker()).marks.states())
 }
 
-/// Whether both sides of a connection have said something: such a one is never evicted.
+/// How dear a connection is to a full table; none where both sides have confirmed it and it is not over: such
+/// a one is never evicted.
 pub(super) fn eviction_rank(connection: &Connection) -> Option<Rank> {
     let Some(states) = states_of(connection) else {
         let replied = Flow::from_words(connection.tracker()).replied;

@@ -46,9 +46,9 @@ impl Shard {
         let acknowledged = if tracked.marks.has_acked(receiver) {
             tracked.peer(receiver).ack
         } else {
-            // Nothing acknowledged: all that was sent is in flight, from the SYN on, or from a pickup's
-            // first segment on a window back.
-            end.minus(i32::MAX as u32)
+            // Nothing acknowledged: all that was sent is in flight, from the SYN on; where that was not
+            // seen, a window back.
+            tracked.initial(sender).unwrap_or_else(|| end.minus(tracked.window(receiver).max(1)))
         };
         !seq.is_before(acknowledged) && seq.is_before(end)
     }
@@ -56,13 +56,19 @@ impl Shard {
 
 /// The key of the packet that an error quotes.
 pub(super) fn quoted_key<'a>(quote: &Quote<'a>, zone: u16) -> Option<Key<'a>> {
-    let ports = match quote.transport {
-        QuotedTransport::Tcp(ports, _) | QuotedTransport::Udp(ports) => (ports.source, ports.destination),
-        QuotedTransport::Query(query) => query_ports(&query),
-        QuotedTransport::Other => (0, 0),
-        QuotedTransport::Unknown => return None,
-    };
-    key(quote.addresses, ports, quote.protocol, zone)
+    key(quote.addresses, quoted_ports(&quote.transport)?, quote.protocol, zone)
+}
+
+/// The ports of a quoted packet, or what stands for them; none where too little was quoted.
+pub(super) const fn quoted_ports(transport: &QuotedTransport) -> Option<(u16, u16)> {
+    match transport {
+        QuotedTransport::Tcp(ports, _) | QuotedTransport::Udp(ports) => {
+            Some((ports.source, ports.destination))
+        }
+        QuotedTransport::Query(query) => Some(query_ports(query)),
+        QuotedTransport::Other => Some((0, 0)),
+        QuotedTransport::Unknown => None,
+    }
 }
 
 /// Whether the error goes to where the quoted packet came from; anywhere else nobody can use it.

@@ -54,7 +54,7 @@ impl Shard {
             }
             None => {}
         }
-        match tcp::begin(segment, &self.settings.tcp, self.quiet_until.is_some(), context.now) {
+        match tcp::begin(segment, &self.settings.tcp, self.is_quiet(context.now), context.now) {
             Ok(opening) => self.open(place, &opening, length, context, observer),
             Err(refusal) => Verdict::invalid(Reason::Tcp(refusal), None),
         }
@@ -86,7 +86,7 @@ impl Shard {
             Judgement::Accept(accepted) => {
                 self.commit(index, direction, &tracked, &accepted, length, context, observer)
             }
-            Judgement::Renew(_) if self.quiet_until.is_some() => {
+            Judgement::Renew(_) if self.is_quiet(context.now) => {
                 let subject = Some(self.subject(index, direction));
                 Verdict::invalid(Reason::Tcp(tcp::Refusal::QuietTime), subject)
             }
@@ -166,6 +166,11 @@ impl Shard {
         Verdict::accept(Class::New, Subject { id: connection.id(), direction: opening.direction, states })
     }
 
+    /// Whether no new connection may begin yet.
+    fn is_quiet(&self, now: Tick) -> bool {
+        self.quiet_until.is_some_and(|until| !until.has_passed(now))
+    }
+
     /// The irregular part of a connection. Where there was no room to keep it, a stream with a hole counts
     /// as received as far as its receiver has acknowledged.
     fn irregular(&self, index: Index, tracked: &tcp::Connection) -> Irregular {
@@ -222,7 +227,13 @@ impl Shard {
         let deadline = match rearm {
             Rearm::Keep => return,
             Rearm::Start(Timer::TimeWait) => {
-                let lived = self.record(index).lived();
+                let marks = tcp::Connection::from_words(connection.tracker()).marks;
+                // Picked up in mid-stream: its age is unknown, and so is its round trip.
+                let lived = if marks.is_picked_up() {
+                    self.settings.tcp.timeouts.msl
+                } else {
+                    self.record(index).lived()
+                };
                 let round_trip = Span::from_milliseconds(u32::from(connection.round_trip()));
                 context.now.after(tcp::time_wait_span(&self.settings.tcp, lived, round_trip))
             }

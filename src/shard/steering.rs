@@ -11,24 +11,22 @@
 //!   mix(x)   = x ^= x >> 16; x × 0x7feb352d; x ^= x >> 15; x × 0x846ca68b; x ^= x >> 16
 //! ```
 //!
+//! Ports: of TCP and UDP their own; of an ICMP query its identifier on the asking side and the request's type
+//! on the asked one; of everything else 0. The protocol of a fragment, and of what is not tracked, counts as 0.
+//!
 //! It is not keyed: whoever can choose addresses and ports can load one shard more than the others, and
 //! nothing else.
 
 use super::query_ports;
-use crate::wire::{Addresses, Packet, QuotedTransport, Transport, protocol};
+use super::related::quoted_ports;
+use crate::wire::{Addresses, Packet, Transport, protocol};
 
 /// The steering hash of a packet in `zone`; 0 of what bears no addresses.
 pub fn steering_hash(packet: &Packet<'_>, zone: u16) -> u32 {
     match (&packet.transport, packet.ports) {
         (Transport::Fragment(_) | Transport::Untracked, _) => of(packet.addresses, (0, 0), 0, zone),
         (Transport::Error(quote), _) => {
-            let ports = match quote.transport {
-                QuotedTransport::Tcp(ports, _) | QuotedTransport::Udp(ports) => {
-                    (ports.source, ports.destination)
-                }
-                QuotedTransport::Query(query) => query_ports(&query),
-                QuotedTransport::Other | QuotedTransport::Unknown => (0, 0),
-            };
+            let ports = quoted_ports(&quote.transport).unwrap_or((0, 0));
             of(quote.addresses, ports, quote.protocol, zone)
         }
         (Transport::Query(query), _) => of(packet.addresses, query_ports(query), packet.protocol, zone),

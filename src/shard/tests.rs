@@ -347,6 +347,9 @@ fn an_icmp_error_is_related_only_to_what_is_in_flight() {
     let verdict = lab.send_one(about(&syn));
     assert_eq!(verdict.class, Class::Related);
     assert_eq!(verdict.subject.map(|subject| subject.direction), Some(Direction::Reply));
+    let never_sent =
+        Builder::v4([10, 0, 0, 1], [10, 0, 0, 2]).tcp(&Tcp { seq: Seq(900), ..Tcp::new(1, 80) }, &[]);
+    assert_eq!(lab.send_one(about(&never_sent)).class, Class::Invalid, "below the SYN");
     lab.send(&[back(1, SYN_ACK, 0, 1), there(1, Flags::ACK, 1, 1)]);
     let verdict = lab.send_one(about(&syn));
     assert_eq!(verdict.reason, Some(Reason::Flow(flow::Refusal::IcmpUnknown)), "acknowledged since");

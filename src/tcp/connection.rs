@@ -87,7 +87,8 @@ impl Marks {
         self.0 = self.0 & !(15 << shift) | (state as u32) << shift;
     }
 
-    /// The window scale of that endpoint, [`NO_SCALE`] before both have offered one.
+    /// The window scale that endpoint's SYN has offered, [`NO_SCALE`] for none; once both SYNs were seen, the
+    /// one in force.
     #[inline]
     pub(super) const fn scale(self, sender: Direction) -> u8 {
         (self.0 >> (bit::SCALES + 4 * sender as u32) & 15) as u8
@@ -247,7 +248,7 @@ impl Connection {
     }
 
     /// The initial sequence number of that endpoint, where it is still known.
-    pub(super) fn initial(&self, sender: Direction) -> Option<Seq> {
+    pub fn initial(&self, sender: Direction) -> Option<Seq> {
         let known = !self.marks.is_picked_up()
             && !self.marks.is_stamped(sender)
             && !matches!(self.state(sender), State::Listen);
@@ -260,7 +261,7 @@ impl Connection {
     }
 
     /// The largest window that endpoint has offered, in bytes.
-    pub(super) const fn window(&self, sender: Direction) -> u32 {
+    pub const fn window(&self, sender: Direction) -> u32 {
         (self.peer(sender).window as u32) << self.effective_scale(sender)
     }
 

@@ -93,8 +93,7 @@ impl Stream {
         if !placed {
             kept[count] = new;
         }
-        // A block that grew by joining may have been placed before its last neighbour joined it; then `new`
-        // was not placed yet, because neighbours are in order. So `kept` is in order here.
+        // Blocks are in order: once `new` is placed before one, none behind it can touch it. So is `kept`.
         self.blocks.copy_from_slice(&kept[..BLOCKS]);
     }
 }

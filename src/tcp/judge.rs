@@ -216,9 +216,6 @@ fn judge_syn(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
 /// Keeps the SYN, so that an answer to it is known for what it is.
 fn remember(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
     let mut accepted = situation.unchanged(None);
-    if !situation.connection.marks.is_irregular() {
-        accepted.irregular = Irregular::default();
-    }
     accepted.irregular.syn = Some(RememberedSyn {
         sender: situation.direction,
         seq: segment.seq,
@@ -317,6 +314,7 @@ fn judge_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
         return if policy.liberal { situation.repetition() } else { Judgement::Refuse(Refusal::AfterFin) };
     }
     let mut accepted = situation.unchanged(None);
+    forget_syn(&mut accepted, direction);
     let news = close::advance(
         &mut accepted.connection,
         &mut accepted.irregular,
@@ -328,4 +326,13 @@ fn judge_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
     accepted.rearm =
         close::rearm(connection, &accepted.connection, news, policy, situation.note, situation.now);
     Judgement::Accept(accepted)
+}
+
+/// Whoever sends a segment that fits has not begun anew: its SYN was an old duplicate, or somebody else's.
+fn forget_syn(accepted: &mut Accepted, sender: Direction) {
+    let marks = &mut accepted.connection.marks;
+    if marks.remembers_syn() && accepted.irregular.syn.is_some_and(|syn| syn.sender == sender) {
+        marks.set_remembers_syn(false);
+        accepted.irregular.syn = None;
+    }
 }

@@ -221,6 +221,15 @@ mod opening {
     }
 
     #[test]
+    fn the_last_acknowledgement_must_cover_the_syn() {
+        let mut track = Track::syn_sent();
+        track.b(SYN_ACK, 0, 1);
+        assert_eq!(track.a(ACK, 1, 0), No(Refusal::AckOutOfWindow));
+        assert_eq!(track.a(ACK, 1, 0_u32.wrapping_sub(1_000_000)), No(Refusal::AckOutOfWindow));
+        assert_eq!(track.a(ACK, 1, 1), Fine);
+    }
+
+    #[test]
     fn data_on_the_syn() {
         let mut track = Track::begun_by(&segment(SYN, A, 0, 100), Policy::DEFAULT);
         assert_eq!(track.b(SYN_ACK, 0, 1), Fine, "only the SYN is acknowledged");
@@ -600,6 +609,17 @@ mod syn_on_a_live_connection {
         // B is the originator now.
         assert_eq!(track.send(Original, &segment(ACK, B + 70_001, A + 801, 0)), Fine);
         assert_eq!(track.states(), [Established, Established]);
+    }
+
+    #[test]
+    fn is_forgotten_once_its_sender_goes_on_as_before() {
+        let mut track = Track::established();
+        track.a(SYN, 70_000, 0);
+        assert_eq!(track.b_data(ACK, 1, 1, 10), Fine);
+        assert!(track.connection.marks.remembers_syn(), "the other side says nothing about it");
+        assert_eq!(track.a(ACK, 1, 11), Fine);
+        assert!(!track.connection.marks.is_irregular());
+        assert_eq!(track.b(SYN_ACK, 800, 70_001), No(Refusal::UnexpectedSynAck));
     }
 
     #[test]

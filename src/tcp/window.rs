@@ -30,8 +30,9 @@ pub(super) fn ack_range(connection: &Connection, sender: Direction) -> [Seq; 2] 
     let lowest = if connection.marks.has_acked(sender) {
         connection.peer(sender).ack.minus(connection.window(sender).max(1))
     } else {
-        // Nothing acknowledged yet: whatever the other has sent so far may be.
-        highest.minus(i32::MAX as u32)
+        // Nothing acknowledged yet: the other's SYN at least, where it was seen (RFC 9293 section 3.10.7.4).
+        let initial = connection.initial(sender.opposite());
+        initial.map_or(highest.minus(i32::MAX as u32), |initial| initial.plus(1))
     };
     [lowest, highest]
 }
