@@ -73,23 +73,28 @@ pub fn judge_plain(
     segment: &Segment<'_>,
 ) -> Option<Connection> {
     const LOOKED_AT: u8 = Flags::SYN.0 | Flags::FIN.0 | Flags::RST.0 | Flags::ACK.0;
-    let plain = connection.marks.is_plain() & (segment.flags.0 & LOOKED_AT == Flags::ACK.0);
-    if !plain || window::check(connection, direction, segment).is_err() {
+    let marks = connection.marks;
+    let [originator, responder] = connection.peers;
+    // Both endpoints by value: which is which is then a choice between registers, not an address.
+    let (mut own, mut other) = match direction {
+        Direction::Original => (originator, responder),
+        Direction::Reply => (responder, originator),
+    };
+    let scale = marks.scale(direction);
+    let fits = window::fits_plain(&own, &other, scale, marks.scale(direction.opposite()), segment);
+    let is_plain = marks.is_plain() & (segment.flags.0 & LOOKED_AT == Flags::ACK.0);
+    if !(fits & is_plain) {
         return None;
     }
-    let peer = connection.peer(direction);
-    if segment.seq.is_after(peer.end) {
-        return None;
-    }
-    let scale = connection.effective_scale(direction);
-    let mut next = *connection;
-    let own = next.peer_mut(direction);
     own.end = own.end.max(segment.end());
     own.ack = own.ack.max(segment.ack);
     own.window = own.window.max(segment.window);
-    let other = next.peer_mut(direction.opposite());
     other.limit = other.limit.max(segment.ack.plus(u32::from(segment.window) << scale));
-    Some(next)
+    let peers = match direction {
+        Direction::Original => [own, other],
+        Direction::Reply => [other, own],
+    };
+    Some(Connection { peers, ..*connection })
 }
 
 /// Judges any segment against its connection.
