@@ -127,10 +127,7 @@ impl Rig {
             checks: config.checks,
             tcp: config.tcp,
             flow: config.flow,
-            fragments: crate::fragments::Policy {
-                max: config.fragments.max,
-                timeout: config.fragments.timeout,
-            },
+            fragments: config.fragments,
             shards: 1,
             number: 0,
         };

@@ -37,9 +37,7 @@ use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 pub use error::Errors;
-pub use model::{
-    Bridge, Capacity, Config, Fragments, Multicast, OnInvalid, Port, Queues, Steering, Wait, Workers, Xdp,
-};
+pub use model::{Bridge, Capacity, Config, Multicast, OnInvalid, Port, Queues, Steering, Wait, Workers, Xdp};
 
 /// The most bytes of a file that are read: a thousand times what a long configuration has.
 const MOST_BYTES: u64 = 4 << 20;

@@ -7,9 +7,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::time::Span;
 use crate::wire::Checks;
-use crate::{flow, tcp};
+use crate::{flow, fragments, tcp};
 
 /// A whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +28,7 @@ pub struct Config {
     /// Every `check_checksum`.
     pub checks: Checks,
     /// `[fragments]`: what is held until a datagram is complete.
-    pub fragments: Fragments,
+    pub fragments: fragments::Policy,
     /// `[control] socket`: where the operator's commands arrive.
     pub control_socket: PathBuf,
     /// `[metrics] listen`: where metrics are served; `None` is nowhere.
@@ -46,7 +45,7 @@ impl Default for Config {
             tcp: tcp::Policy::DEFAULT,
             flow: flow::Policy::DEFAULT,
             checks: Checks::ALL,
-            fragments: Fragments { max: 4096, timeout: Span::from_milliseconds(15_000) },
+            fragments: fragments::Policy::default(),
             control_socket: PathBuf::from("/run/lastack/control.sock"),
             metrics: None,
         }
@@ -183,13 +182,4 @@ pub enum OnInvalid {
     Drop,
     /// They pass; what a policy refused is dropped even so.
     Pass,
-}
-
-/// What is held until a datagram is complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fragments {
-    /// The most that is held at a time.
-    pub max: u32,
-    /// How long an incomplete datagram is held.
-    pub timeout: Span,
 }

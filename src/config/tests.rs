@@ -151,7 +151,7 @@ fn every_value_lies_where_the_contract_puts_its_default() {
     assert_eq!(config.tcp, crate::tcp::Policy::DEFAULT);
     assert_eq!(config.flow, crate::flow::Policy::DEFAULT);
     assert_eq!(config.checks, crate::wire::Checks::ALL);
-    assert_eq!(config.fragments, Fragments { max: 4096, timeout: span(15_000) });
+    assert_eq!(config.fragments, crate::fragments::Policy { max: 4096, timeout: span(15_000) });
     assert_eq!(config.metrics, None);
 }
 

@@ -167,10 +167,7 @@ fn make_shards(options: &Options, config: &Config) -> Result<Vec<Shard>, Error> 
                 checks: config.checks,
                 tcp: tcp::Policy { time_wait_max: part(config.tcp.time_wait_max), ..config.tcp },
                 flow: config.flow,
-                fragments: fragments::Policy {
-                    max: part(config.fragments.max),
-                    timeout: config.fragments.timeout,
-                },
+                fragments: fragments::Policy { max: part(config.fragments.max), ..config.fragments },
                 shards: count,
                 number,
             };
