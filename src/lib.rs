@@ -29,6 +29,7 @@
 //! | [`fragments`] | pieces of a datagram, held until it is whole and can be judged once |
 //! | [`shard`] | composes all of these into the way of a packet |
 //! | [`config`] | the configuration: every key described once, read, checked, printed |
+//! | [`view`] | what a worker shows to other threads while it works, and what they may ask of it |
 //! | [`io`] | capture files: where a replay's packets come from, and where the accepted ones go |
 //! | [`replay`] | a capture through the engine, on the capture's own clock |
 //! | [`bench`](mod@bench) | what the engine does on this machine |
@@ -48,4 +49,5 @@ pub mod table;
 pub mod tcp;
 pub mod time;
 pub mod timer;
+pub mod view;
 pub mod wire;

@@ -24,10 +24,10 @@ impl Observer for Heard {
         self.ids += 1;
         self.ids
     }
-    fn changed(&mut self, record: &Record) {
+    fn changed(&mut self, _: Change, record: &Record) {
         self.changes.push((record.id, record.states.unwrap()));
     }
-    fn ended(&mut self, record: &Record) {
+    fn ended(&mut self, _: Change, record: &Record) {
         self.ended.push((record.id, record.end.unwrap()));
     }
     fn wants_changes(&self) -> bool {
@@ -46,6 +46,7 @@ struct Lab {
     shard: Shard,
     heard: Heard,
     now: Time,
+    admission: Admission,
 }
 
 impl Lab {
@@ -64,7 +65,7 @@ impl Lab {
         };
         let layout = Shard::layout_for_connections(connections).unwrap();
         let shard = Shard::new(layout, HashKeys([1, 2, 3, 4]), settings, Tick::new(0)).unwrap();
-        Lab { shard, heard: Heard::default(), now: Time::default() }
+        Lab { shard, heard: Heard::default(), now: Time::default(), admission: Admission::ANY }
     }
 
     fn wait(&mut self, milliseconds: u64) {
@@ -83,6 +84,7 @@ impl Lab {
             .map(|(bytes, token)| Arrival {
                 frame: Frame::whole(bytes, Link::Ethernet),
                 zone: 0,
+                admission: self.admission,
                 at: self.now,
                 token: Token(token),
             })
@@ -397,8 +399,13 @@ fn equal_tuples_in_two_zones_are_two_connections() {
     let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
     let syn = there(1, Flags::SYN, 0, 0);
     for zone in [0, 1] {
-        let arrival =
-            Arrival { frame: Frame::whole(&syn, Link::Ethernet), zone, at: lab.now, token: Token(0) };
+        let arrival = Arrival {
+            frame: Frame::whole(&syn, Link::Ethernet),
+            zone,
+            admission: lab.admission,
+            at: lab.now,
+            token: Token(0),
+        };
         let mut verdicts = [Verdict::HELD];
         lab.shard.process(&[arrival], lab.now.tick(), &mut verdicts, &mut lab.heard);
         assert_eq!(verdicts[0].class, Class::New);
