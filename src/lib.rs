@@ -30,6 +30,8 @@
 //! | [`shard`] | composes all of these into the way of a packet |
 //! | [`config`] | the configuration: every key described once, read, checked, printed |
 //! | [`view`] | what a worker shows to other threads while it works, and what they may ask of it |
+//! | [`json`] | connections as JSON objects, the same ones wherever they are written |
+//! | [`control`] | the socket by which an operator sees and steers a running middlebox: server, protocol, client |
 //! | [`io`] | capture files: where a replay's packets come from, and where the accepted ones go |
 //! | [`replay`] | a capture through the engine, on the capture's own clock |
 //! | [`bench`](mod@bench) | what the engine does on this machine |
@@ -40,9 +42,11 @@
 pub mod bench;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod flow;
 pub mod fragments;
 pub mod io;
+pub mod json;
 pub mod replay;
 pub mod shard;
 pub mod table;
