@@ -35,6 +35,7 @@
 //! | [`io`] | capture files: where a replay's packets come from, and where the accepted ones go |
 //! | [`replay`] | a capture through the engine, on the capture's own clock |
 //! | [`bench`](mod@bench) | what the engine does on this machine |
+//! | [`lab`] | laboratories of network namespaces and veth pairs, for the demo and for tests |
 //! | [`cli`] | the command line: what is asked, and what the exit status is |
 //!
 //! docs/architecture.md tells the whole story in order, with the reasons for what one would not expect.
@@ -47,6 +48,7 @@ pub mod flow;
 pub mod fragments;
 pub mod io;
 pub mod json;
+pub mod lab;
 pub mod replay;
 pub mod shard;
 pub mod table;
