@@ -30,6 +30,7 @@
 //! | [`shard`] | composes all of these into the way of a packet |
 //! | [`config`] | the configuration: every key described once, read, checked, printed |
 //! | [`view`] | what a worker shows to other threads while it works, and what they may ask of it |
+//! | [`metrics`] | what a monitoring system asks: every number, over HTTP |
 //! | [`io`] | capture files: where a replay's packets come from, and where the accepted ones go |
 //! | [`replay`] | a capture through the engine, on the capture's own clock |
 //! | [`bench`](mod@bench) | what the engine does on this machine |
@@ -43,6 +44,7 @@ pub mod config;
 pub mod flow;
 pub mod fragments;
 pub mod io;
+pub mod metrics;
 pub mod replay;
 pub mod shard;
 pub mod table;
