@@ -31,6 +31,8 @@
 //! | [`config`] | the configuration: every key described once, read, checked, printed |
 //! | [`view`] | what a worker shows to other threads while it works, and what they may ask of it |
 //! | [`metrics`] | what a monitoring system asks: every number, over HTTP |
+//! | [`json`] | connections as JSON objects, the same ones wherever they are written |
+//! | [`control`] | the socket by which an operator sees and steers a running middlebox: server, protocol, client |
 //! | [`io`] | capture files: where a replay's packets come from, and where the accepted ones go |
 //! | [`replay`] | a capture through the engine, on the capture's own clock |
 //! | [`bench`](mod@bench) | what the engine does on this machine |
@@ -41,9 +43,11 @@
 pub mod bench;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod flow;
 pub mod fragments;
 pub mod io;
+pub mod json;
 pub mod metrics;
 pub mod replay;
 pub mod shard;

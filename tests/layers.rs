@@ -15,12 +15,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Each module and those next to its right; it may import whatever can be reached from them.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     ("main", &["cli"]),
-    ("cli", &["replay", "bench"]),
-    ("replay", &["config", "io"]),
+    ("cli", &["replay", "bench", "control"]),
+    ("replay", &["config", "io", "json"]),
     ("bench", &["config", "io"]),
-    ("metrics", &["view"]),
+    ("control", &["json", "view"]),
+    ("json", &["shard"]),
+    ("metrics", &["json", "view"]),
     ("view", &["shard"]),
     ("config", &["shard"]),
     ("io", &["shard"]),

@@ -13,23 +13,19 @@
 //! from the start, so that a rate can be taken of its first change.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::family::{Family, Labels, Measure, Value};
+use crate::json::protocol_name;
 use crate::shard::{Class, End, Reason};
 use crate::tcp::State;
 use crate::view::{KernelLosses, LinkState, Loss, Plane, PortView, Report, Traffic, View};
 use crate::wire::protocol;
 
-/// Protocols whose number of connections is there even where it is 0: version of IP, number, name.
-const NAMED: [(bool, u8, &str); 6] = [
-    (false, protocol::TCP, "tcp"),
-    (true, protocol::TCP, "tcp"),
-    (false, protocol::UDP, "udp"),
-    (true, protocol::UDP, "udp"),
-    (false, protocol::ICMP, "icmp"),
-    (true, protocol::ICMPV6, "icmpv6"),
-];
+/// Protocols whose number of connections is there even where it is 0: whether of IPv6, and the number.
+const NAMED: [(bool, u8); 4] =
+    [(false, protocol::TCP), (false, protocol::UDP), (false, protocol::ICMP), (true, protocol::ICMPV6)];
 
 /// A worker beside the numbers it showed when the page was begun: all of them are of one moment.
 struct Worker {
@@ -95,7 +91,7 @@ fn verdicts(workers: &[Worker]) -> [Family; 3] {
 }
 
 /// Which connections began, ended and live.
-fn connections(workers: &[Worker]) -> [Family; 4] {
+fn connections(workers: &[Worker]) -> [Family; 5] {
     let mut begun = Family::counter("connections_begun", "Connections begun");
     let mut ended = Family::counter("connections_ended", "Connections ended, by how");
     let mut live = Family::gauge("connections", "Connections in the table, by protocol");
@@ -103,11 +99,13 @@ fn connections(workers: &[Worker]) -> [Family; 4] {
         "annexes_exhausted",
         "Segments after which a hole or a SYN could not be remembered because every annex was taken",
     );
+    let mut events = Family::counter("events", "Beginnings, changes of states and ends of connections");
     for worker in workers {
         let Report { counters, census, .. } = &worker.report;
         let shard = || ("shard", worker.number());
         begun.push(vec![shard()], Value::Whole(counters.begun));
         exhausted.push(vec![shard()], Value::Whole(counters.annexes_exhausted));
+        events.push(vec![shard()], Value::Whole(worker.view.events.published()));
         for (end, number) in End::ALL.into_iter().zip(counters.ended) {
             ended.push(vec![shard(), ("end", end.name().into())], Value::Whole(number));
         }
@@ -115,26 +113,16 @@ fn connections(workers: &[Worker]) -> [Family; 4] {
             live.push(vec![shard(), ("protocol", protocol)], Value::Whole(number));
         }
     }
-    [begun, ended, live, exhausted]
+    [begun, ended, live, events, exhausted]
 }
 
-/// Connections by the protocol's name, or its number where it has none; both versions of IP together.
-fn by_protocol(census: &[[u32; 256]; 2]) -> Vec<(Cow<'static, str>, u64)> {
-    let mut found: Vec<(Cow<'static, str>, u64)> = Vec::new();
-    let mut add =
-        |name: Cow<'static, str>, number: u32| match found.iter_mut().find(|(other, _)| *other == name) {
-            Some((_, sum)) => *sum += u64::from(number),
-            None => found.push((name, u64::from(number))),
-        };
-    for (is_v6, protocol, name) in NAMED {
-        add(name.into(), census[usize::from(is_v6)][usize::from(protocol)]);
-    }
+/// Connections by the protocol's name; both versions of IP together.
+fn by_protocol(census: &[[u32; 256]; 2]) -> BTreeMap<Cow<'static, str>, u64> {
+    let named = NAMED.map(|(is_v6, protocol)| (protocol_name(protocol, is_v6), 0));
+    let mut found = BTreeMap::from(named);
     for (is_v6, numbers) in [false, true].into_iter().zip(census) {
-        for (protocol, &number) in (0..=u8::MAX).zip(numbers) {
-            let is_named = NAMED.iter().any(|&(v6, named, _)| (v6, named) == (is_v6, protocol));
-            if number > 0 && !is_named {
-                add(protocol.to_string().into(), number);
-            }
+        for (protocol, &number) in (0..=u8::MAX).zip(numbers).filter(|(_, number)| **number > 0) {
+            *found.entry(protocol_name(protocol, is_v6)).or_default() += u64::from(number);
         }
     }
     found

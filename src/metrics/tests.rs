@@ -1,190 +1,196 @@
-//! The page as a monitoring system reads it, and the endpoint as clients treat it.
+//! Real sockets on the loopback; the clock is an argument wherever a deadline is at stake.
 
-mod endpoint;
-mod grammar;
-mod naming;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
-use std::cell::Cell;
-use std::sync::Arc;
+use mio::{Events, Poll, Token};
 
-use super::exposition;
-use crate::shard::{Census, Class, Counters, End, Reason, Shard};
-use crate::table::{HashKeys, Table};
-use crate::tcp::State;
-use crate::time::SystemClock;
-use crate::view::{
-    Frames, KernelLosses, Loss, Plane, PortState, PortView, QueueView, Report, Socket, Traffic, View, Volume,
-    Watch, Work,
-};
+use super::{CLIENTS, Endpoint, MOST_REQUEST, PATIENCE, exposure};
+use crate::time::{SystemClock, Time};
+use crate::view::{Plane, Watch};
 
-/// Hands out numbers, each once.
-#[derive(Default)]
-struct Numbers(Cell<u64>);
+const FIRST: Token = Token(40);
+const SCRAPE: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-impl Numbers {
-    fn next(&self) -> u64 {
-        // Far from whatever a page holds of itself: versions, 1 for an information, 0 for a state.
-        self.0.set(self.0.get().max(1000) + 1);
-        self.0.get()
-    }
-
-    fn next_small(&self) -> u32 {
-        u32::try_from(self.next()).unwrap()
-    }
-
-    fn volume(&self) -> Volume {
-        Volume { packets: self.next(), bytes: self.next() }
-    }
-
-    fn counters(&self) -> Counters {
-        Counters {
-            accepted: self.next(),
-            dropped: self.next(),
-            by_class: [(); Class::ALL.len()].map(|()| self.next()),
-            by_reason: [(); Reason::COUNT].map(|()| self.next()),
-            begun: self.next(),
-            ended: [(); End::ALL.len()].map(|()| self.next()),
-            annexes_exhausted: self.next(),
-        }
-    }
-
-    fn census(&self) -> Census {
-        // One version of IP is enough for a name; the other has a protocol without one.
-        let mut by_protocol = [[0; 256]; 2];
-        for protocol in [1, 6, 17, 47] {
-            by_protocol[0][protocol] = self.next_small();
-        }
-        for protocol in [58, 132] {
-            by_protocol[1][protocol] = self.next_small();
-        }
-        let by_states = [(); State::ALL.len()].map(|()| [(); State::ALL.len()].map(|()| self.next_small()));
-        Census { by_protocol, by_states }
-    }
-
-    fn report(&self) -> Report {
-        let signed = || i64::try_from(self.next()).unwrap();
-        Report {
-            counters: self.counters(),
-            census: self.census(),
-            work: Work {
-                bursts: self.next(),
-                turns: self.next(),
-                sleeps: self.next(),
-                busy_nanoseconds: self.next() * 1_000_000_000,
-                handed_over: self.next(),
-                taken_over: self.next(),
-            },
-            frames: Frames {
-                free: self.next(),
-                held: self.next(),
-                under_way: self.next(),
-                filling: signed(),
-                sending: -signed(),
-            },
-            sockets: vec![Traffic {
-                received: self.volume(),
-                sent: self.volume(),
-                lost: [(); Loss::ALL.len()].map(|()| self.next()),
-            }],
-        }
-    }
-
-    fn losses(&self) -> KernelLosses {
-        KernelLosses {
-            rx_dropped: self.next(),
-            rx_invalid: self.next(),
-            tx_invalid: self.next(),
-            rx_ring_full: self.next(),
-            fill_ring_empty: self.next(),
-            tx_ring_empty: self.next(),
-        }
-    }
-
-    fn watch(&self) -> Watch<u64> {
-        let number = self.next();
-        Watch::new(move || number)
-    }
-}
-
-/// A middlebox of one worker and two ports, the second without a socket, whose every number is another one;
-/// the first port is called `name`.
-fn plane(name: &str, numbers: &Numbers) -> Plane {
-    let poll = mio::Poll::new().unwrap();
-    let waker = Arc::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
-    let layout = Shard::layout_for_connections(numbers.next_small()).unwrap();
-    let table = Table::new(layout, HashKeys([1; 4])).unwrap();
-    let sockets = vec![Socket { port: 0, queue: 3 }];
-    let view = View::new(7, Some(5), sockets, table.reader(), numbers.report(), waker);
-    let losses = numbers.losses();
-    let queue = |queue, losses| QueueView { queue, mode: "native", losses: Watch::new(move || losses) };
-    let port = |name: &str, zone, queues| PortView {
-        name: name.to_owned(),
-        interface: format!("{name}0"),
-        zone,
-        queues,
-        unclaimed: numbers.watch(),
-        state: PortState::default(),
-    };
-    let resident = numbers.next();
+/// A middlebox without workers and ports: what is on the page is another test's concern (tests/metrics).
+fn bare() -> Plane {
     Plane {
-        workers: vec![Arc::new(view)],
-        ports: vec![
-            port(name, Some(0), vec![queue(3, Some(losses))]),
-            port("outside", None, vec![queue(0, None)]),
-        ],
+        workers: Vec::new(),
+        ports: Vec::new(),
         clock: SystemClock::since_1970(),
-        started: numbers.next() as f64,
-        umem_frames: numbers.next(),
-        frame_size: numbers.next(),
-        spare_frames: numbers.watch(),
-        table_memory: "huge pages".to_owned(),
-        table_bytes: numbers.next(),
-        table_resident: Watch::new(move || Some(resident)),
+        started: 0.0,
+        umem_frames: 0,
+        frame_size: 0,
+        spare_frames: Watch::new(|| 0),
+        table_memory: String::new(),
+        table_bytes: 0,
+        table_resident: Watch::new(|| None),
+    }
+}
+
+/// A middlebox's main loop, reduced to its metrics.
+struct Loop {
+    poll: Poll,
+    endpoint: Endpoint,
+    plane: Plane,
+}
+
+impl Loop {
+    fn new() -> Loop {
+        let poll = Poll::new().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let endpoint = Endpoint::bind(address, poll.registry(), FIRST).unwrap();
+        Loop { poll, endpoint, plane: bare() }
+    }
+
+    fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.endpoint.address().unwrap()).unwrap()
+    }
+
+    /// One round of events, as soon as there are any.
+    fn round(&mut self) {
+        let mut events = Events::with_capacity(64);
+        self.poll.poll(&mut events, Some(Duration::from_millis(20))).unwrap();
+        for event in &events {
+            assert!(self.endpoint.owns(event.token()));
+            self.endpoint.ready(self.poll.registry(), event, &self.plane);
+        }
+        self.endpoint.turn(self.poll.registry(), &self.plane);
+    }
+
+    /// Rounds until `is_so`; they are many and short, and a machine that is slow needs more of them.
+    fn until(&mut self, what: &str, mut is_so: impl FnMut(&mut Loop) -> bool) {
+        for _ in 0..1000 {
+            if is_so(self) {
+                return;
+            }
+            self.round();
+        }
+        panic!("it never came to this: {what}");
+    }
+
+    /// Everything the endpoint says to `client` until it closes.
+    fn hear(&mut self, client: &mut TcpStream) -> String {
+        client.set_nonblocking(true).unwrap();
+        let mut bytes = Vec::new();
+        self.until("the endpoint closes", |_| match client.read_to_end(&mut bytes) {
+            Ok(_) => true,
+            Err(error) => {
+                assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+                false
+            }
+        });
+        String::from_utf8(bytes).unwrap()
+    }
+
+    fn ask(&mut self, request: &[u8]) -> String {
+        let mut client = self.connect();
+        client.write_all(request).unwrap();
+        self.hear(&mut client)
     }
 }
 
 #[test]
-fn every_number_of_a_running_middlebox_is_on_the_page_once() {
-    let numbers = Numbers::default();
-    let plane = plane("inside", &numbers);
-    let page = grammar::read(&exposition(&plane)).unwrap();
-    let values: Vec<f64> =
-        page.iter().flat_map(|family| &family.samples).map(|sample| sample.value.abs()).collect();
-    for number in 1001..=numbers.0.get() {
-        let times = values.iter().filter(|&&value| value == number as f64).count();
-        assert_eq!(times, 1, "the number {number} stands on the page {times} times");
-    }
-}
-
-#[test]
-fn a_queue_whose_interface_is_gone_has_no_losses_and_the_others_have() {
-    let page = exposition(&plane("inside", &Numbers::default()));
-    let losses: Vec<&str> = page.lines().filter(|line| line.starts_with("lastack_kernel_")).collect();
-    assert_eq!(losses.len(), 6);
-    assert!(losses.iter().all(|line| line.contains("port=\"inside\",interface=\"inside0\",queue=\"3\"")));
-}
-
-#[test]
-fn the_states_of_all_shards_are_added_up() {
-    let numbers = Numbers::default();
-    let mut plane = plane("inside", &numbers);
-    plane.workers.push(Arc::clone(&plane.workers[0]));
-    let once = plane.workers[0].report().census.by_states[State::TimeWait as usize][State::Closed as usize];
-    let expected = format!(
-        "lastack_tcp_connections{{state_originator=\"TIME_WAIT\",state_responder=\"CLOSED\"}} {}",
-        2 * once
+fn a_scrape_gets_the_whole_page_and_leaves_nobody_behind() {
+    let mut turning = Loop::new();
+    let response = turning.ask(SCRAPE);
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert!(
+        head.contains("\r\nContent-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n")
     );
-    assert!(exposition(&plane).lines().any(|line| line == expected), "{expected}");
+    assert!(body.starts_with("# HELP ") && body.ends_with("# EOF\n"), "{body}");
+    turning.until("no client is left", |turning| turning.endpoint.clients() == 0);
 }
 
 #[test]
-fn the_state_a_port_is_in_is_the_one_that_is_1() {
-    let plane = plane("inside", &Numbers::default());
-    plane.ports[1].state.set(crate::view::LinkState::Gone);
-    let page = exposition(&plane);
-    for (state, value) in [("up", 0), ("down", 0), ("gone", 1)] {
-        let labels = format!("port=\"outside\",interface=\"outside0\",state=\"{state}\"");
-        let expected = format!("lastack_port_state{{{labels}}} {value}");
-        assert!(page.lines().any(|line| line == expected), "{expected}");
+fn a_request_that_comes_byte_by_byte_is_answered_at_its_end() {
+    let mut turning = Loop::new();
+    let mut client = turning.connect();
+    for byte in SCRAPE {
+        client.write_all(&[*byte]).unwrap();
+        turning.round();
+    }
+    assert!(turning.hear(&mut client).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn whatever_else_is_asked_gets_its_own_status() {
+    let mut turning = Loop::new();
+    for (request, status) in [
+        ("GET / HTTP/1.0\r\n\r\n", 404),
+        ("POST /metrics HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc", 405),
+        ("\u{1}\u{2} rubbish\r\n\r\n", 400),
+    ] {
+        let response = turning.ask(request.as_bytes());
+        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{request:?}: {response}");
+    }
+}
+
+#[test]
+fn a_request_longer_than_its_room_is_refused_and_the_refusal_arrives() {
+    let mut turning = Loop::new();
+    let endless = vec![b'a'; 4 * MOST_REQUEST];
+    let response = turning.ask(&[b"GET /".as_slice(), &endless].concat());
+    assert!(response.starts_with("HTTP/1.1 400 "), "{response}");
+}
+
+#[test]
+fn a_silent_client_is_let_go_when_its_patience_is_over_and_not_before() {
+    let mut turning = Loop::new();
+    let before = turning.plane.clock.now();
+    let mut client = turning.connect();
+    client.write_all(b"GET /met").unwrap();
+    turning.until("the client is there", |turning| turning.endpoint.clients() == 1);
+    let after = turning.plane.clock.now();
+    let later = |time: Time, by: Duration| Time::from_nanoseconds(time.nanoseconds() + by.as_nanos() as u64);
+    let just_before = later(before, PATIENCE - Duration::from_nanos(1));
+    turning.endpoint.expire(turning.poll.registry(), just_before);
+    assert_eq!(turning.endpoint.clients(), 1);
+    let wait = turning.endpoint.turn(turning.poll.registry(), &turning.plane).unwrap();
+    assert!(wait <= PATIENCE, "the loop is woken in time: {wait:?}");
+    turning.endpoint.expire(turning.poll.registry(), later(after, PATIENCE));
+    assert_eq!(turning.endpoint.clients(), 0);
+    assert_eq!(turning.endpoint.turn(turning.poll.registry(), &turning.plane), None);
+}
+
+#[test]
+fn more_silent_clients_than_there_are_places_keep_nobody_out() {
+    let mut turning = Loop::new();
+    let silent: Vec<TcpStream> = (0..2 * CLIENTS).map(|_| turning.connect()).collect();
+    turning.until("every place is taken", |turning| turning.endpoint.clients() == CLIENTS);
+    assert!(turning.ask(SCRAPE).starts_with("HTTP/1.1 200 "));
+    assert!(turning.endpoint.clients() <= CLIENTS);
+    drop(silent);
+    turning.until("they are gone", |turning| turning.endpoint.clients() == 0);
+}
+
+#[test]
+fn a_client_that_vanishes_is_forgotten() {
+    let mut turning = Loop::new();
+    let client = turning.connect();
+    turning.until("the client is there", |turning| turning.endpoint.clients() == 1);
+    client.shutdown(Shutdown::Both).unwrap();
+    turning.until("the client is gone", |turning| turning.endpoint.clients() == 0);
+}
+
+#[test]
+fn an_address_that_is_taken_is_named_with_what_to_do() {
+    let turning = Loop::new();
+    let address = turning.endpoint.address().unwrap();
+    let error = Endpoint::bind(address, turning.poll.registry(), Token(900)).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("[metrics] listen = \"{address}\": ")), "{error}");
+    assert!(error.ends_with("another program listens there; choose another [metrics] listen"), "{error}");
+}
+
+#[test]
+fn an_address_that_others_reach_is_warned_of() {
+    for address in ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        assert_eq!(exposure(address.parse().unwrap()), None, "{address}");
+    }
+    for address in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "[2001:db8::1]:1"] {
+        let warning = exposure(address.parse().unwrap()).unwrap();
+        assert!(warning.contains(&format!("\"{address}\"")), "{warning}");
     }
 }

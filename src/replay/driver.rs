@@ -7,9 +7,10 @@ use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 
 use super::Error;
-use super::sink::{PacketLine, Sink, Summary, protocol_name};
+use super::sink::{PacketLine, Sink, Summary};
 use crate::fragments::Token;
 use crate::io::{Batch, CaptureWriter, Packet, Timestamp};
+use crate::json::protocol_name;
 use crate::shard::{
     Action, Admission, Arrival, BURST, Change, Counters, Datagram, Observer, Record, Shard, Verdict,
     steering_hash,

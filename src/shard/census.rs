@@ -13,7 +13,8 @@ pub struct Census {
 }
 
 impl Census {
-    pub(super) const ZERO: Census =
+    /// Nothing yet.
+    pub const ZERO: Census =
         Census { by_protocol: [[0; 256]; 2], by_states: [[0; State::ALL.len()]; State::ALL.len()] };
 
     /// Adds another shard's.

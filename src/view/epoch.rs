@@ -11,7 +11,7 @@
 //! consistent, so either the worker's turn begins before the flag was set (and the reader waits for its end)
 //! or it reads the flag.
 
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use super::sync::{AtomicU64, Ordering::SeqCst};
 
 /// A count of a worker's turns; odd during one.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ impl Epoch {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::Epoch;
 

@@ -14,8 +14,11 @@
 //! anybody looks.
 
 pub mod epoch;
+pub mod events;
 pub mod plane;
 pub mod report;
+mod ring;
+mod sync;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -43,6 +46,8 @@ pub struct View {
     pub table: Reader,
     /// When it is between two turns.
     pub epoch: Epoch,
+    /// What happens to its connections.
+    pub events: events::Log,
     /// What is asked of it.
     pub commands: ArrayQueue<Command>,
     report: Mutex<Report>,
@@ -81,6 +86,7 @@ impl View {
         cpu: Option<u32>,
         sockets: Sockets,
         table: Reader,
+        events: events::Log,
         report: Report,
         waker: Arc<mio::Waker>,
     ) -> View {
@@ -90,6 +96,7 @@ impl View {
             sockets,
             table,
             epoch: Epoch::default(),
+            events,
             commands: ArrayQueue::new(COMMANDS),
             report: Mutex::new(report),
             waker,

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Numbers, exposition, plane};
+use lastack::metrics::exposition;
+
+use super::{Numbers, plane};
 
 /// A family as it was read.
 #[derive(Debug)]

@@ -1,7 +1,9 @@
 //! The conventions of Prometheus for names, units and labels, as far as a program can hold them.
 
+use lastack::metrics::exposition;
+
 use super::grammar::{Read, read};
-use super::{Numbers, exposition, plane};
+use super::{Numbers, plane};
 
 /// Every label that there may be: one word for one thing.
 const LABELS: [&str; 17] = [
