@@ -30,6 +30,7 @@
 //! | [`shard`] | composes all of these into the way of a packet |
 //! | [`config`] | the configuration: every key described once, read, checked, printed |
 //! | [`view`] | what a worker shows to other threads while it works, and what they may ask of it |
+//! | [`metrics`] | what a monitoring system asks: every number, over HTTP |
 //! | [`json`] | connections as JSON objects, the same ones wherever they are written |
 //! | [`control`] | the socket by which an operator sees and steers a running middlebox: server, protocol, client |
 //! | [`io`] | capture files: where a replay's packets come from, and where the accepted ones go |
@@ -49,6 +50,7 @@ pub mod fragments;
 pub mod io;
 pub mod json;
 pub mod lab;
+pub mod metrics;
 pub mod replay;
 pub mod shard;
 pub mod table;

@@ -22,6 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("bench", &["config", "io"]),
     ("control", &["json", "view"]),
     ("json", &["shard"]),
+    ("metrics", &["json", "view"]),
     ("view", &["shard"]),
     ("lab", &["tcp"]),
     ("config", &["shard"]),
