@@ -30,6 +30,8 @@
 //! | [`shard`] | composes all of these into the way of a packet |
 //! | [`config`] | the configuration: every key described once, read, checked, printed |
 //! | [`io`] | capture files: where a replay's packets come from, and where the accepted ones go |
+//! | [`link`] | the interfaces of the operating system: facts, changes, what the process may do |
+//! | [`xdp`] | the XDP program that brings each frame to its worker: loaded, attached, tried |
 //! | [`replay`] | a capture through the engine, on the capture's own clock |
 //! | [`bench`](mod@bench) | what the engine does on this machine |
 //! | [`cli`] | the command line: what is asked, and what the exit status is |
@@ -42,6 +44,7 @@ pub mod config;
 pub mod flow;
 pub mod fragments;
 pub mod io;
+pub mod link;
 pub mod replay;
 pub mod shard;
 pub mod table;
@@ -49,3 +52,4 @@ pub mod tcp;
 pub mod time;
 pub mod timer;
 pub mod wire;
+pub mod xdp;

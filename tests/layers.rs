@@ -15,11 +15,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Each module and those next to its right; it may import whatever can be reached from them.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("main", &["cli"]),
     ("cli", &["replay", "bench"]),
     ("replay", &["config", "io"]),
     ("bench", &["config", "io"]),
+    ("xdp", &["link", "shard"]),
+    ("link", &[]),
     ("config", &["shard"]),
     ("io", &["shard"]),
     ("shard", &["fragments", "table", "timer"]),
