@@ -34,6 +34,8 @@
 //! | [`json`] | connections as JSON objects, the same ones wherever they are written |
 //! | [`control`] | the socket by which an operator sees and steers a running middlebox: server, protocol, client |
 //! | [`io`] | capture files: where a replay's packets come from, and where the accepted ones go |
+//! | [`link`] | the interfaces of the operating system: facts, changes, what the process may do |
+//! | [`xdp`] | the XDP program that brings each frame to its worker: loaded, attached, tried |
 //! | [`replay`] | a capture through the engine, on the capture's own clock |
 //! | [`bench`](mod@bench) | what the engine does on this machine |
 //! | [`lab`] | laboratories of network namespaces and veth pairs, for the demo and for tests |
@@ -51,6 +53,7 @@ pub mod io;
 pub mod json;
 pub mod lab;
 pub mod metrics;
+pub mod link;
 pub mod replay;
 pub mod shard;
 pub mod table;
@@ -59,3 +62,4 @@ pub mod time;
 pub mod timer;
 pub mod view;
 pub mod wire;
+pub mod xdp;

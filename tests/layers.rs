@@ -25,6 +25,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("metrics", &["json", "view"]),
     ("view", &["shard"]),
     ("lab", &["tcp"]),
+    ("xdp", &["link", "shard"]),
+    ("link", &[]),
     ("config", &["shard"]),
     ("io", &["shard"]),
     ("shard", &["fragments", "table", "timer"]),

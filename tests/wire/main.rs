@@ -4,6 +4,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod lab;
+mod steering;
 
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;

@@ -1,0 +1,121 @@
+//! The XDP program: what it is, how it is loaded, attached, and asked what it missed.
+//!
+//! ```text
+//!  steer.bpf.c ─ tools/build-xdp ─► steer.bpf.o ─ embedded ─► program ─ kernel ─┬─► Attached   (an interface)
+//!                                                  (zone, workers, queues)      └─► Trial      (no interface)
+//!
+//!  frame ─► interface's queue ─► steer: key = queue × workers + hash % workers ─► AF_XDP socket of a worker
+//!                                                                └ none there: dropped, counted in missed()
+//! ```
+//!
+//! The program computes what [`crate::shard::steering_hash`] computes, and lets nothing through to the host's
+//! own network stack.
+//!
+//! Life cycle: first the sockets, bound and with their fill rings filled; then [`Attached::attach`] and
+//! [`Attached::set_socket`] for each of them. Frames that arrive in between are dropped and counted. From then
+//! on the program runs until the value is dropped. The kernel holds it by a file descriptor of this process,
+//! so it goes with the process too, however that ends. Nothing is pinned, and no bpffs is needed.
+//!
+//! Called by the daemon, once for each port; never from the packet path. Whoever attaches must be in the
+//! interface's network namespace; afterwards the value works from anywhere.
+
+mod error;
+mod program;
+mod trial;
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use aya::Ebpf;
+use aya::maps::{MapData, PerCpuArray, XskMap};
+use aya::programs::XdpMode;
+use aya::programs::links::FdLink;
+
+pub use error::AttachError;
+use error::Stage;
+pub use trial::Trial;
+
+/// How an interface's frames are shared among workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Steering {
+    /// The port's zone, part of the hash.
+    pub zone: u16,
+    /// How many sockets each queue has; with 1 nothing is hashed, and the queue alone decides. Not 0.
+    pub workers: u32,
+    /// How many receive queues the interface has. Not 0.
+    pub queues: u32,
+}
+
+/// Where the program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// In the driver, before there is a socket buffer. Zero copy needs this one.
+    Native,
+    /// In the network stack: any driver, but slower, and behind what the stack puts together (GRO).
+    Generic,
+}
+
+/// The program on an interface; detached when dropped.
+pub struct Attached {
+    sockets: XskMap<MapData>,
+    missed: PerCpuArray<MapData, u64>,
+    steering: Steering,
+    /// Keeps the program attached.
+    _link: FdLink,
+    /// Keeps the program loaded.
+    _program: Ebpf,
+}
+
+impl Attached {
+    /// Attaches the program to the interface with this index, in this thread's network namespace.
+    ///
+    /// # Errors
+    ///
+    /// See [`AttachError`]; [`AttachError::generic_may_work`] tells whether [`Mode::Generic`] is worth a try.
+    /// After an error nothing is attached.
+    pub fn attach(interface: u32, steering: Steering, mode: Mode) -> Result<Attached, AttachError> {
+        let mut program = program::load(steering, program::Answer::Redirect)?;
+        let sockets = program::take_map(&mut program, "sockets")?;
+        let missed = program::take_map(&mut program, "missed")?;
+        let steer = program::steer(&mut program)?;
+        let mode = match mode {
+            Mode::Native => XdpMode::Driver,
+            Mode::Generic => XdpMode::Skb,
+        };
+        let of_attach =
+            |error: aya::programs::ProgramError| AttachError::of(Stage::Attach, &error, interface);
+        let link = steer.attach_to_if_index(interface, mode).map_err(of_attach)?;
+        let link = steer.take_link(link).map_err(of_attach)?;
+        // On kernels without links of this kind the loader attaches in a way that outlives the process;
+        // the conversion refuses that one, and drops it, which detaches it.
+        let link = FdLink::try_from(link).map_err(|_| AttachError::OldKernel)?;
+        Ok(Attached { sockets, missed, steering, _link: link, _program: program })
+    }
+
+    /// Makes an AF_XDP socket the one that gets `worker`'s share of `queue`, in place of any before it. It must
+    /// be bound to that queue of this interface, or the kernel drops what is redirected to it. When the
+    /// socket is closed, the kernel takes it out.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if there is no such queue or worker; what the kernel says otherwise (`EOPNOTSUPP`: not
+    /// an AF_XDP socket, or not bound).
+    pub fn set_socket(&mut self, queue: u32, worker: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
+        if queue >= self.steering.queues || worker >= self.steering.workers {
+            let message = format!("queue {queue}, worker {worker}: the program knows {:?}", self.steering);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let key = queue * self.steering.workers + worker;
+        self.sockets.set(key, socket.as_raw_fd(), 0).map_err(error::into_io)
+    }
+
+    /// How many frames were dropped so far because no socket had their key, on all CPUs together.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn missed(&self) -> io::Result<u64> {
+        let counts = self.missed.get(&0, 0).map_err(error::into_io)?;
+        Ok(counts.iter().sum())
+    }
+}
