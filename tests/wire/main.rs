@@ -6,7 +6,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails, and says where")]
 
+mod attach;
+mod links;
 mod steering;
+mod veth;
 
 /// Whether the test called `name` can run; if not, says that it is skipped.
 fn is_root(name: &str) -> bool {
