@@ -24,6 +24,12 @@ fn refusal(attached: Result<Attached, AttachError>) -> AttachError {
 }
 
 #[test]
+fn a_program_may_be_kept_by_another_thread() {
+    const fn assert_send<T: Send>() {}
+    const { assert_send::<Attached>() };
+}
+
+#[test]
 fn a_program_is_on_its_interface_for_as_long_as_its_value_lives() {
     if !is_root("a_program_is_on_its_interface") {
         return;

@@ -6,16 +6,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails, and says where")]
 
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+
 mod attach;
 mod links;
 mod steering;
 mod veth;
 
-/// Whether the test called `name` can run; if not, says that it is skipped.
+/// Whether the test called `name` can run; if not, says so where the test harness does not catch it.
 fn is_root(name: &str) -> bool {
-    let missing = lastack::link::missing_capabilities();
-    if !missing.is_empty() {
-        eprintln!("skipped: {name} needs root ({})", missing.join(", "));
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    if !is_root {
+        writeln!(std::io::stderr(), "skipped: {name} needs root").unwrap();
     }
-    missing.is_empty()
+    is_root
 }
