@@ -11,7 +11,7 @@ use std::io;
 
 use netlink_sys::protocols::NETLINK_GENERIC;
 
-use super::netlink::{Connection, Message, attribute, attributes, number, push, text};
+use super::netlink::{Connection, Message, attribute, attributes, number, push, push_nested, text};
 
 // linux/genetlink.h.
 const CONTROL: u16 = 16;
@@ -43,37 +43,22 @@ const RSS_INPUT_TRANSFORM: u16 = 6;
 /// The generic header before the attributes: command, version, two bytes of nothing.
 const GENERIC: usize = 4;
 
-/// What of a driver's work changes what a bridge sees, by the kernel's names: checksums left to the hardware,
-/// segments cut and joined, VLAN tags beside the frame instead of in it.
-const OFFLOADS: [&str; 14] = [
-    "tx-checksum-ip-generic",
-    "tx-checksum-ipv4",
-    "tx-checksum-ipv6",
-    "tx-tcp-segmentation",
-    "tx-tcp-ecn-segmentation",
-    "tx-tcp6-segmentation",
-    "tx-udp-segmentation",
-    "tx-generic-segmentation",
-    "rx-gro",
-    "rx-gro-hw",
-    "rx-lro",
-    "tx-vlan-hw-insert",
-    "tx-vlan-stag-hw-insert",
-    "rx-vlan-hw-parse",
-];
+/// Whether a feature hands over several packets joined into one, or has one cut into several. By the kernel's
+/// names (net/ethtool/common.c), which go on to grow: what cuts ends alike.
+fn joins(feature: &str) -> bool {
+    feature.ends_with("-segmentation")
+        || feature.starts_with("rx-gro")
+        || matches!(feature, "rx-lro" | "tx-gso-list")
+}
 
-/// Those of them that make packets longer than the wire has them.
-const JOINING: [&str; 7] = [
-    "tx-tcp-segmentation",
-    "tx-tcp-ecn-segmentation",
-    "tx-tcp6-segmentation",
-    "tx-generic-segmentation",
-    "rx-gro",
-    "rx-gro-hw",
-    "rx-lro",
-];
+/// Whether a feature changes what a bridge sees: it joins, leaves checksums to the hardware, or keeps VLAN tags
+/// beside the frame instead of in it.
+fn matters(feature: &str) -> bool {
+    let moves_tags = feature.ends_with("-hw-insert") || feature.ends_with("-hw-parse");
+    joins(feature) || feature.starts_with("tx-checksum-") || (feature.contains("-vlan-") && moves_tags)
+}
 
-/// Which offloads of an interface are on.
+/// Which offloads of an interface are on, of those that change what a bridge sees.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Offloads {
     /// By the names that `ethtool -k` and `ethtool -K` know.
@@ -81,10 +66,10 @@ pub struct Offloads {
 }
 
 impl Offloads {
-    /// Those that hand over several packets joined into one: what generic XDP then sees is longer than any
-    /// packet on the wire.
+    /// Those by which generic XDP, which runs behind them, sees packets longer than any on the wire: GRO and LRO
+    /// of the interface itself; of the other end of a veth pair also TSO and GSO.
     pub fn joining(&self) -> impl Iterator<Item = &str> {
-        self.on.iter().map(String::as_str).filter(|name| JOINING.contains(name))
+        self.on.iter().map(String::as_str).filter(|name| joins(name))
     }
 }
 
@@ -98,7 +83,7 @@ pub fn offloads(name: &str) -> io::Result<Offloads> {
     let active = attribute(&answer.body, GENERIC, FEATURES_ACTIVE).ok_or(io::ErrorKind::InvalidData)?;
     let bits = attribute(active, 0, BITS).unwrap_or(&[]);
     let names = attributes(bits, 0).filter_map(|(_, bit)| attribute(bit, 0, BIT_NAME)).map(text);
-    Ok(Offloads { on: names.filter(|name| OFFLOADS.contains(&name.as_str())).collect() })
+    Ok(Offloads { on: names.filter(|name| matters(name)).collect() })
 }
 
 /// Turns them off. What a driver has fixed stays as it is: [`offloads`] then still names it.
@@ -112,12 +97,12 @@ pub fn turn_off_offloads(name: &str) -> io::Result<()> {
     for offload in offloads(name)?.on {
         let mut bit = Vec::new();
         push(&mut bit, BIT_NAME, &zero_terminated(&offload));
-        push(&mut bits, BIT, &bit);
+        push_nested(&mut bits, BIT, &bit);
     }
     let mut set = Vec::new();
-    push(&mut set, BITS, &bits);
+    push_nested(&mut set, BITS, &bits);
     let mut wanted = Vec::new();
-    push(&mut wanted, FEATURES_WANTED, &set);
+    push_nested(&mut wanted, FEATURES_WANTED, &set);
     Family::open()?.ask(FEATURES_SET, name, &wanted).map(drop)
 }
 
@@ -179,7 +164,7 @@ impl Family {
         let mut header = Vec::new();
         push(&mut header, HEADER_NAME, &zero_terminated(name));
         let mut body = vec![command, VERSION, 0, 0];
-        push(&mut body, HEADER, &header);
+        push_nested(&mut body, HEADER, &header);
         body.extend_from_slice(attributes);
         let answers = self.netlink.request(self.id, &body)?;
         answers.into_iter().next().ok_or_else(|| io::ErrorKind::InvalidData.into())

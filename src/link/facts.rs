@@ -87,7 +87,12 @@ pub fn program_on(index: u32) -> io::Result<Option<u32>> {
 
 /// Every interface, in the kernel's order. The queues are those that were allocated.
 fn all() -> io::Result<Vec<Link>> {
-    let messages = Connection::open(NETLINK_ROUTE)?.dump(GET_LINK, &[0; HEADER])?;
+    all_from(&mut Connection::open(NETLINK_ROUTE)?)
+}
+
+/// Every interface in the connection's network namespace.
+pub(super) fn all_from(netlink: &mut Connection) -> io::Result<Vec<Link>> {
+    let messages = netlink.dump(GET_LINK, &[0; HEADER])?;
     Ok(messages.iter().filter_map(Link::of).collect())
 }
 
@@ -97,7 +102,11 @@ impl Link {
         if !matches!(message.kind, NEW_LINK | DELETE_LINK) {
             return None;
         }
-        let [_, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..] = *message.body.first_chunk::<HEADER>()?;
+        let [family, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..] = *message.body.first_chunk::<HEADER>()?;
+        // Bridges and others announce under their own family that a link has joined or left them.
+        if i32::from(family) != libc::AF_UNSPEC {
+            return None;
+        }
         let flags = u32::from_ne_bytes([f0, f1, f2, f3]);
         let mut link = Link {
             index: u32::from_ne_bytes([i0, i1, i2, i3]),

@@ -16,9 +16,13 @@ mod capabilities;
 mod error;
 mod ethtool;
 mod facts;
+mod monitor;
 mod netlink;
+mod promiscuous;
 
 pub use capabilities::{locked_memory_limit, missing_capabilities};
 pub use error::Error;
 pub use ethtool::{Offloads, offloads, symmetric_rss, turn_off_offloads};
 pub use facts::{Link, find, program_on};
+pub use monitor::{Change, Monitor};
+pub use promiscuous::Promiscuous;

@@ -29,6 +29,9 @@ const ACK: u16 = 0x04;
 const DUMP_INTERRUPTED: u16 = 0x10;
 const DUMP: u16 = 0x300;
 
+/// Marks an attribute that is made of attributes.
+const NESTED: u16 = 0x8000;
+
 /// How often a dump is tried again that a change has cut through.
 const MOST_DUMPS: usize = 16;
 
@@ -170,6 +173,11 @@ pub(super) fn number(value: &[u8]) -> Option<u32> {
 pub(super) fn text(value: &[u8]) -> String {
     let end = value.iter().position(|byte| *byte == 0).unwrap_or(value.len());
     String::from_utf8_lossy(&value[..end]).into_owned()
+}
+
+/// Appends an attribute made of attributes.
+pub(super) fn push_nested(body: &mut Vec<u8>, kind: u16, attributes: &[u8]) {
+    push(body, kind | NESTED, attributes);
 }
 
 /// Appends an attribute.

@@ -34,7 +34,23 @@ impl Trial {
     ///
     /// What the kernel says: `EINVAL` of a frame shorter than an Ethernet header.
     pub fn key(&self, frame: &[u8]) -> io::Result<u32> {
-        Ok(self.run(frame, 1)?.return_value)
+        Ok(self.run(frame, TestRunOptions::new())?.return_value)
+    }
+
+    /// The key when it arrives on this queue of the interface with this index, which must be running an XDP
+    /// program in its driver: only then does it have queues that frames can be said to come from.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says: `EINVAL` also if there is no such queue, `ENODEV` if there is no such interface.
+    pub fn key_on(&self, interface: u32, queue: u32, frame: &[u8]) -> io::Result<u32> {
+        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
+        let context: Vec<u8> = [0, frame.len() as u32, 0, interface, queue, 0]
+            .iter()
+            .flat_map(|field| field.to_ne_bytes())
+            .collect();
+        let options = TestRunOptions { ctx_in: Some(&context), ..TestRunOptions::new() };
+        Ok(self.run(frame, options)?.return_value)
     }
 
     /// What one frame costs, the mean of `repeat` runs in nanoseconds; without the redirection.
@@ -43,7 +59,7 @@ impl Trial {
     ///
     /// As [`Trial::key`].
     pub fn cost(&self, frame: &[u8], repeat: u32) -> io::Result<Duration> {
-        Ok(self.run(frame, repeat)?.duration)
+        Ok(self.run(frame, TestRunOptions { repeat, ..TestRunOptions::new() })?.duration)
     }
 
     /// How many instructions the verifier looked at before it took the program; it gives up at a million. `None`
@@ -57,8 +73,8 @@ impl Trial {
         Ok(info.verified_instruction_count())
     }
 
-    fn run(&self, frame: &[u8], repeat: u32) -> io::Result<TestRunResult> {
-        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
+    fn run<'a>(&self, frame: &'a [u8], options: TestRunOptions<'a>) -> io::Result<TestRunResult> {
+        let options = TestRunOptions { data_in: Some(frame), ..options };
         self.steer()?.test_run(options).map_err(error::into_io)
     }
 

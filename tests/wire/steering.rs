@@ -8,13 +8,16 @@
 //! Both directions of a connection meet at one worker because of this and nothing else, so it is held for every
 //! kind of frame that the parser knows. Where they may differ is [`is_free`], and the tests say how much that is.
 
-use super::is_root;
+use lastack::link;
 use lastack::shard::steering_hash;
 use lastack::wire::build::{Builder, Tcp};
 use lastack::wire::{
     Addresses, Checks, Fault, Flags, Frame, Link, Packet, Ports, QuotedTransport, Seq, Transport, parse,
 };
-use lastack::xdp::{Steering, Trial};
+use lastack::xdp::{Attached, Mode, Steering, Trial};
+
+use super::is_root;
+use super::veth::{in_new_namespace, wire};
 
 const ZONE: u16 = 7;
 const WORKERS: [u32; 3] = [2, 3, 16];
@@ -259,6 +262,78 @@ fn headers_behind_the_frames_first_buffer_are_read() {
     }
     // What is long, but begins as usual.
     check(&trials, &Builder::v4(V4.0, V4.1).tcp(&Tcp::new(1, 2), &[7; 8_900]), "a jumbo frame");
+}
+
+#[test]
+fn with_one_worker_the_queue_alone_decides() {
+    if !is_root("with_one_worker_the_queue_alone_decides") {
+        return;
+    }
+    let trial = Trial::load(Steering { zone: ZONE, workers: 1, queues: 4 }).unwrap();
+    for (version, there, _) in paths() {
+        for port in 0..100 {
+            assert_eq!(trial.key(&there.tcp(&Tcp::new(port, 443), b"")).unwrap(), 0, "{version}");
+        }
+    }
+}
+
+#[test]
+fn each_queue_has_its_own_sockets() {
+    if !is_root("each_queue_has_its_own_sockets") {
+        return;
+    }
+    in_new_namespace(|| {
+        wire(4, 4);
+        let steering = Steering { zone: ZONE, workers: 3, queues: 4 };
+        let index = link::find("la-a").unwrap().index;
+        let _attached = Attached::attach(index, steering, Mode::Native).unwrap();
+        let trial = Trial::load(steering).unwrap();
+        for (version, there, _) in paths() {
+            let frame = there.tcp(&Tcp::new(40_000, 443), b"");
+            let worker = steering_hash(&parsed(&frame), ZONE) % 3;
+            for queue in 0..4 {
+                let key = trial.key_on(index, queue, &frame).unwrap();
+                assert_eq!(key, queue * 3 + worker, "{version}, queue {queue}");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_zone_is_part_of_the_choice() {
+    if !is_root("the_zone_is_part_of_the_choice") {
+        return;
+    }
+    for zone in [0, 1, u16::MAX] {
+        let trial = Trial::load(Steering { zone, workers: 1 << 16, queues: 1 }).unwrap();
+        for (version, there, _) in paths() {
+            let frame = there.tcp(&Tcp::new(40_000, 443), b"");
+            let hash = steering_hash(&parsed(&frame), zone);
+            assert_eq!(trial.key(&frame).unwrap(), hash % (1 << 16), "{version} in zone {zone}");
+        }
+    }
+}
+
+/// Such a frame reaches some worker, always the same, which hands it over if it is another's.
+#[test]
+fn headers_deeper_than_the_program_looks_lead_to_some_worker() {
+    if !is_root("headers_deeper_than_the_program_looks") {
+        return;
+    }
+    for (workers, trial) in trials() {
+        for port in 0..32 {
+            let mut there = Builder::v6(V6.0, V6.1);
+            let mut back = Builder::v6(V6.1, V6.0);
+            for _ in 0..17 {
+                (there, back) = (there.extension(60, &[0; 6]), back.extension(60, &[0; 6]));
+            }
+            let keys = [there.tcp(&Tcp::new(port, 443), b""), back.tcp(&Tcp::new(443, port), b"")]
+                .map(|frame| trial.key(&frame).unwrap());
+            assert!(keys[0] < workers && keys[0] == keys[1], "{keys:?}");
+            let tagged = (0..9).fold(Builder::v4(V4.0, V4.1), |builder, id| builder.vlan(id));
+            assert_eq!(trial.key(&tagged.tcp(&Tcp::new(port, 443), b"")).unwrap(), 0);
+        }
+    }
 }
 
 /// Frames of every kind, most of them damaged somewhere.
