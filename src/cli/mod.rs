@@ -3,6 +3,9 @@
 //! 0: done. 1: it failed while running. 2: the command line or the configuration is wrong. Results go to
 //! standard output and nothing else does; errors and progress go to standard error.
 
+mod control;
+mod tell;
+
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +33,20 @@ enum Command {
     Check(Configuration),
     /// Measure the engine on this machine
     Bench(Bench),
+    /// Show the connections of a running lastack
+    List(control::List),
+    /// Show single connections of a running lastack, by number or filter
+    Get(control::Get),
+    /// Count the connections of a running lastack
+    Count(control::Count),
+    /// End connections of a running lastack
+    Delete(control::Delete),
+    /// End all connections of a running lastack
+    Flush(control::Flush),
+    /// Tell what happens to the connections of a running lastack, as it happens
+    Events(control::Events),
+    /// Show what a running lastack counts
+    Stats(control::Stats),
 }
 
 /// Where the configuration comes from.
@@ -97,6 +114,13 @@ pub fn run() -> ExitCode {
         Command::Replay(arguments) => run_replay(arguments),
         Command::Check(arguments) => run_check(&arguments),
         Command::Bench(arguments) => run_bench(&arguments),
+        Command::List(arguments) => control::list(arguments),
+        Command::Get(arguments) => control::get(arguments),
+        Command::Count(arguments) => control::count(arguments),
+        Command::Delete(arguments) => control::delete(arguments),
+        Command::Flush(arguments) => control::flush(arguments),
+        Command::Events(arguments) => control::events(arguments),
+        Command::Stats(arguments) => control::stats(arguments),
     };
     match result {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,

@@ -108,6 +108,12 @@ impl Reader {
         self.header[0].live()
     }
 
+    /// Places from this one on have never been used; it only grows. Looking there is useless, and makes
+    /// memory real.
+    pub fn used(&self) -> Index {
+        Index(self.header[0].high_water())
+    }
+
     /// All places that hold a connection when the scan comes by. One that is there throughout is met
     /// exactly once; one that comes or goes meanwhile may be met or not.
     pub fn scan(&self) -> impl Iterator<Item = Index> + '_ {
