@@ -354,7 +354,8 @@ mod plain {
     #[test]
     fn impossible_umems_are_refused() {
         let good = UmemOptions { frames: 1, frame_size: 2048, headroom: 1791, tx_metadata: false };
-        Umem::new(&good).expect("the extreme");
+        let (extreme, _frames) = Umem::new(&good).expect("the extreme");
+        assert_eq!(extreme.frames(), 1);
         for bad in [
             UmemOptions { frames: 0, ..good },
             UmemOptions { frame_size: 1024, ..good },
@@ -582,7 +583,7 @@ mod loom {
     use super::*;
     use ::loom::{model, thread};
 
-    /// A ring of two slots and four entries, so that slots are used again, across the end of the indexes.
+    /// A ring of two slots and three entries, so that slots are used again, across the end of the indexes.
     #[test]
     fn loom_entries_cross_in_order() {
         model(|| {

@@ -1,12 +1,8 @@
 //! What the tests on veth need from the operating system, without any program: a network namespace of
-//! their own, pairs of interfaces by rtnetlink, and an XDP program made of eleven instructions.
+//! their own, and pairs of interfaces by rtnetlink.
 //!
 //! ```text
-//!  thread of a test ── unshare(CLONE_NEWNET) ──▶ la-a ◀──── veth ────▶ la-b
-//!                                                                       │ XDP: slot = last byte of the
-//!                                                                       │      destination address
-//!                                                                       ▼
-//!                                                        XSKMAP [ socket │ socket │ … ], else drop
+//!  thread of a test ── unshare(CLONE_NEWNET) ──▶ la-a ◀──── veth ────▶ la-b ── XDP ──▶ sockets
 //! ```
 //!
 //! Nothing has a name outside: all is gone with the thread, however it ends.
@@ -15,7 +11,7 @@
 use std::ffi::CString;
 use std::io;
 use std::mem::{size_of, zeroed};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// Ethertype of the tests' packets: for local experiments (IEEE 802).
@@ -74,7 +70,9 @@ impl Lab {
         let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
         self.request(libc::RTM_NEWLINK, flags, &message).expect("a veth pair");
         let indexes = names.map(index);
-        indexes.map(|index| self.set_up(index, true));
+        for index in indexes {
+            self.set_up(index, true);
+        }
         indexes
     }
 
@@ -166,121 +164,11 @@ fn owned(fd: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(check(fd)?) })
 }
 
-/// Waits until one of the sockets has something, or there is no more patience.
-pub(crate) fn wait(fd: BorrowedFd<'_>) {
-    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    // SAFETY: one structure, which the kernel reads and writes.
-    check(unsafe { libc::poll(&raw mut poll, 1, 20) }).expect("poll");
-}
-
 /// Repeats `step` until it gives true; fails the test if that takes too long.
 pub(crate) fn until(what: &str, mut step: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !step() {
         assert!(Instant::now() < end, "in vain: {what}");
-    }
-}
-
-/// Where the kernel runs the program.
-#[derive(Clone, Copy)]
-pub(crate) enum Mode {
-    /// In the driver.
-    Native = 1 << 2,
-    /// Behind it, on socket buffers.
-    Generic = 1 << 1,
-}
-
-/// An XDP program on an interface that hands each packet to a socket, by the last byte of its destination
-/// address, and drops what has none. Detached when dropped.
-pub(crate) struct Redirect {
-    sockets: OwnedFd,
-    _link: OwnedFd,
-}
-
-/// `union bpf_attr` as far as it is used here: every command has its own layout, zero behind its end.
-#[repr(C, align(8))]
-struct Attributes([u32; 32]);
-
-impl Attributes {
-    fn new(words: &[(usize, u32)]) -> Attributes {
-        let mut attributes = Attributes([0; 32]);
-        words.iter().for_each(|&(at, word)| attributes.0[at / 4] = word);
-        attributes
-    }
-
-    /// An address at a place of eight bytes.
-    fn pointer<T: ?Sized>(mut self, at: usize, target: &T) -> Attributes {
-        let bytes = (std::ptr::from_ref(target).cast::<u8>().addr() as u64).to_ne_bytes();
-        self.0[at / 4] = u32::from_ne_bytes(bytes[..4].try_into().expect("four bytes"));
-        self.0[at / 4 + 1] = u32::from_ne_bytes(bytes[4..].try_into().expect("four bytes"));
-        self
-    }
-
-    /// bpf(2). The targets of pointers must be alive, and what the command wants.
-    fn call(self, command: u32) -> io::Result<i32> {
-        // SAFETY: the kernel reads the attributes and what they point to, which the callers below keep.
-        let result =
-            unsafe { libc::syscall(libc::SYS_bpf, command, self.0.as_ptr(), size_of::<Attributes>()) };
-        check(result as i32)
-    }
-}
-
-const MAP_CREATE: u32 = 0;
-const MAP_UPDATE: u32 = 2;
-const PROGRAM_LOAD: u32 = 5;
-const LINK_CREATE: u32 = 28;
-
-impl Redirect {
-    /// Attaches the program, with `slots` places for sockets. `frags`: it says that it can do with packets
-    /// in several buffers.
-    pub(crate) fn attach(interface: u32, slots: u32, mode: Mode, frags: bool) -> io::Result<Redirect> {
-        const XSKMAP: u32 = 17;
-        let sockets = owned(Attributes::new(&[(0, XSKMAP), (4, 4), (8, 4), (12, slots)]).call(MAP_CREATE)?)?;
-        let program = Redirect::load(&sockets, frags)?;
-        const ATTACH_XDP: u32 = 37;
-        let words =
-            [(0, program.as_raw_fd().cast_unsigned()), (4, interface), (8, ATTACH_XDP), (12, mode as u32)];
-        let link = owned(Attributes::new(&words).call(LINK_CREATE)?)?;
-        Ok(Redirect { sockets, _link: link })
-    }
-
-    fn load(sockets: &OwnedFd, frags: bool) -> io::Result<OwnedFd> {
-        /// An instruction: code, destination and source register, offset, number.
-        fn instruction(code: u8, to: u8, from: u8, offset: i16, number: i32) -> u64 {
-            u64::from_ne_bytes({
-                let ([o0, o1], [n0, n1, n2, n3]) = (offset.to_ne_bytes(), number.to_ne_bytes());
-                [code, from << 4 | to, o0, o1, n0, n1, n2, n3]
-            })
-        }
-        const DROP: i32 = 1;
-        const REDIRECT_MAP: i32 = 51;
-        let code = [
-            instruction(0x61, 2, 1, 0, 0),                   // r2 = context.data
-            instruction(0x61, 3, 1, 4, 0),                   // r3 = context.data_end
-            instruction(0xbf, 4, 2, 0, 0),                   // r4 = r2
-            instruction(0x07, 4, 0, 0, 14),                  // r4 += 14, an Ethernet header
-            instruction(0x2d, 4, 3, 6, 0),                   // if r4 > r3 goto drop
-            instruction(0x71, 2, 2, 5, 0),                   // r2 = last byte of the destination
-            instruction(0x18, 1, 1, 0, sockets.as_raw_fd()), // r1 = map,
-            instruction(0, 0, 0, 0, 0),                      //   in two instructions
-            instruction(0xb7, 3, 0, 0, DROP),                // r3 = what to do without a socket
-            instruction(0x85, 0, 0, 0, REDIRECT_MAP),        // r0 = redirect_map(r1, r2, r3)
-            instruction(0x95, 0, 0, 0, 0),                   // return r0
-            instruction(0xb7, 0, 0, 0, DROP),                // drop: r0 = DROP
-            instruction(0x95, 0, 0, 0, 0),                   // return r0
-        ];
-        const XDP: u32 = 6;
-        const HAS_FRAGS: u32 = 1 << 5;
-        let flags = if frags { HAS_FRAGS } else { 0 };
-        let attributes = Attributes::new(&[(0, XDP), (4, code.len() as u32), (44, flags)]);
-        owned(attributes.pointer(8, &code).pointer(16, c"MIT").call(PROGRAM_LOAD)?)
-    }
-
-    /// Packets whose destination ends with `slot` go to this socket from now on.
-    pub(crate) fn set(&self, slot: u8, socket: impl AsFd) {
-        let (key, value) = (u32::from(slot), socket.as_fd().as_raw_fd());
-        let attributes = Attributes::new(&[(0, self.sockets.as_raw_fd().cast_unsigned())]);
-        attributes.pointer(8, &key).pointer(16, &value).call(MAP_UPDATE).expect("a socket in the map");
     }
 }
 
