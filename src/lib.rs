@@ -14,8 +14,8 @@
 //! A module imports only from those to its right; `tests/layers.rs` holds it.
 //!
 //! ```text
-//! main → cli → { replay, bench } → { config, io } → shard → fragments → { tcp, flow } → wire → time
-//!                                                   shard → { table, timer } → time
+//! main → cli → demo → { replay, bench, lab } → { config, io } → shard → fragments → { tcp, flow } → wire → time
+//!                                                               shard → { table, timer } → time
 //! ```
 //!
 //! | module | its one concern |
@@ -38,6 +38,7 @@
 //! | [`xdp`] | the XDP program that brings each frame to its worker: loaded, attached, tried |
 //! | [`replay`] | a capture through the engine, on the capture's own clock |
 //! | [`bench`](mod@bench) | what the engine does on this machine |
+//! | [`demo`] | real TCP between two kernels, and what both and the tracker say of it |
 //! | [`lab`] | laboratories of network namespaces and veth pairs, for the demo and for tests |
 //! | [`cli`] | the command line: what is asked, and what the exit status is |
 //!
@@ -47,6 +48,7 @@ pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod demo;
 pub mod flow;
 pub mod fragments;
 pub mod io;

@@ -17,7 +17,9 @@ use std::path::Path;
 /// Each module and those next to its right; it may import whatever can be reached from them.
 const LAYERS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["replay", "bench", "control"]),
+    ("cli", &["demo", "bench"]),
+    ("demo", &["daemon", "replay", "lab"]),
+    ("daemon", &["config", "control", "metrics", "xdp"]),
     ("replay", &["config", "io", "json"]),
     ("bench", &["config", "io"]),
     ("control", &["json", "view"]),

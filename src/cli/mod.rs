@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::bench;
 use crate::config::{self, Config};
+use crate::demo;
 use crate::replay::{self, ProgressBar};
 use crate::table::HashKeys;
 
@@ -29,6 +30,8 @@ struct Cli {
 enum Command {
     /// Push a capture through the engine and tell what becomes of its packets and connections
     Replay(Replay),
+    /// Let two real kernels talk TCP through the middlebox, and compare what all three say of it
+    Demo(Demo),
     /// Validate a configuration and print the effective one, every default filled in
     Check(Configuration),
     /// Measure the engine on this machine
@@ -98,6 +101,19 @@ struct Bench {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct Demo {
+    /// Begin all over again until this many seconds have passed
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seconds: u32,
+    /// Be the middlebox of the demo that is this process's parent
+    #[arg(long, value_name = "FILE", hide = true, requires = "parent")]
+    middlebox: Option<PathBuf>,
+    /// The process with which the middlebox has to end
+    #[arg(long, value_name = "PID", hide = true)]
+    parent: Option<u32>,
+}
+
 /// Why a command failed: the message, and which exit status it has.
 enum Failure {
     Usage(String),
@@ -112,6 +128,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Replay(arguments) => run_replay(arguments),
+        Command::Demo(arguments) => run_demo(&arguments),
         Command::Check(arguments) => run_check(&arguments),
         Command::Bench(arguments) => run_bench(&arguments),
         Command::List(arguments) => control::list(arguments),
@@ -177,6 +194,18 @@ fn run_check(arguments: &Configuration) -> Result<(), Failure> {
     let text = config::check(arguments.config.as_deref(), &arguments.set)
         .map_err(|errors| Failure::Usage(errors.to_string()))?;
     io::stdout().write_all(text.as_bytes()).map_err(output_failure)
+}
+
+fn run_demo(arguments: &Demo) -> Result<(), Failure> {
+    if let (Some(configuration), Some(parent)) = (&arguments.middlebox, arguments.parent) {
+        let error = demo::become_middlebox(configuration, parent);
+        return Err(Failure::Running(format!("the middlebox: {error}")));
+    }
+    match demo::demo(&demo::Options { seconds: arguments.seconds }, &mut io::stdout().lock()) {
+        Ok(()) => Ok(()),
+        Err(demo::Error::Output(error)) => Err(output_failure(error)),
+        Err(error) => Err(Failure::Running(format!("demo: {error}"))),
+    }
 }
 
 fn run_bench(arguments: &Bench) -> Result<(), Failure> {

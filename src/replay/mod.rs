@@ -101,7 +101,21 @@ pub fn replay(
     out: &mut dyn Write,
     progress: &mut dyn FnMut(crate::io::Progress),
 ) -> Result<(), Error> {
-    let mut capture = Capture::open(&options.capture)?;
+    let capture = Capture::open(&options.capture)?;
+    replay_opened(capture, options, config, out, progress)
+}
+
+/// As [`replay`], of a capture that is open already, wherever it comes from; `options.capture` is not looked at.
+///
+/// # Errors
+/// As [`replay`].
+pub fn replay_opened(
+    mut capture: Capture,
+    options: &Options,
+    config: &Config,
+    out: &mut dyn Write,
+    progress: &mut dyn FnMut(crate::io::Progress),
+) -> Result<(), Error> {
     let shards = make_shards(options, config)?;
     let sink: Box<dyn Sink + '_> = if options.json {
         Box::new(json::Lines::new(out))
