@@ -4,6 +4,7 @@
 //! standard output and nothing else does; errors and progress go to standard error.
 
 mod control;
+mod run;
 mod tell;
 
 use std::io::{self, BufWriter, Write};
@@ -28,6 +29,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// The middlebox: a bridge and stateful firewall on the interfaces that FILE names, until SIGINT or SIGTERM
+    Run(Configuration),
     /// Push a capture through the engine and tell what becomes of its packets and connections
     Replay(Replay),
     /// Let two real kernels talk TCP through the middlebox, and compare what all three say of it
@@ -127,6 +130,7 @@ pub fn run() -> ExitCode {
     // Wrong command lines end here, with status 2 and clap's message.
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Run(arguments) => run::run(&arguments),
         Command::Replay(arguments) => run_replay(arguments),
         Command::Demo(arguments) => run_demo(&arguments),
         Command::Check(arguments) => run_check(&arguments),

@@ -8,6 +8,7 @@
 //! A [`Reader`] sees connections, never the index. It keeps the mapping alive: a snapshot after the
 //! table is gone shows the last that was there.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Index;
@@ -112,6 +113,14 @@ impl Reader {
     /// memory real.
     pub fn used(&self) -> Index {
         Index(self.header[0].high_water())
+    }
+
+    /// Bytes of memory that the table really holds; as [`super::Table::resident_bytes`].
+    ///
+    /// # Errors
+    /// As the operating system's.
+    pub fn resident_bytes(&self) -> io::Result<u64> {
+        self.header.memory().resident()
     }
 
     /// All places that hold a connection when the scan comes by. One that is there throughout is met

@@ -5,15 +5,15 @@
 //!                                                  (zone, workers, queues)      └─► Trial      (no interface)
 //!
 //!  frame ─► interface's queue ─► steer: key = queue × workers + hash % workers ─► AF_XDP socket of a worker
-//!                                                                └ none there: dropped, counted in missed()
+//!                                                                └ none there: dropped, counted as Missed
 //! ```
 //!
 //! The program computes what [`crate::shard::steering_hash`] computes, and lets nothing through to the host's
 //! own network stack.
 //!
-//! Life cycle: first the sockets, bound and with their fill rings filled; then [`Attached::attach`] and
-//! [`Attached::set_socket`] for each of them. Frames that arrive in between are dropped and counted. From then
-//! on the program runs until the value is dropped. The kernel holds it by a file descriptor of this process,
+//! Life cycle: first the sockets, bound and with their fill rings filled; then [`Loaded::load`],
+//! [`Loaded::set_socket`] for each of them, and last [`Loaded::attach`]: no frame finds its socket missing. From
+//! then on the program runs until the value is dropped. The kernel holds it by a file descriptor of this process,
 //! so it goes with the process too, however that ends. Nothing is pinned, and no bpffs is needed.
 //!
 //! Called by the daemon, once for each port; never from the packet path. Whoever attaches must be in the
@@ -25,6 +25,7 @@ mod trial;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Arc;
 
 use aya::Ebpf;
 use aya::maps::{MapData, PerCpuArray, XskMap};
@@ -55,45 +56,41 @@ pub enum Mode {
     Generic,
 }
 
-/// The program on an interface; detached when dropped.
-pub struct Attached {
+/// The program in the kernel, for one interface, not attached yet.
+pub struct Loaded {
+    program: Ebpf,
     sockets: XskMap<MapData>,
-    missed: PerCpuArray<MapData, u64>,
+    missed: Missed,
     steering: Steering,
-    /// Keeps the program attached.
-    _link: FdLink,
-    /// Keeps the program loaded.
-    _program: Ebpf,
 }
 
-impl Attached {
-    /// Attaches the program to the interface with this index, in this thread's network namespace.
+/// How many frames were dropped because no socket had their key; a handle that any thread may ask, for as long
+/// as it likes.
+#[derive(Clone)]
+pub struct Missed(Arc<PerCpuArray<MapData, u64>>);
+
+/// The program on an interface; detached when dropped.
+pub struct Attached {
+    /// What is attached is gone first, then what was loaded.
+    _link: FdLink,
+    _loaded: Loaded,
+}
+
+impl Loaded {
+    /// Loads the program.
     ///
     /// # Errors
     ///
-    /// See [`AttachError`]; [`AttachError::generic_may_work`] tells whether [`Mode::Generic`] is worth a try.
-    /// After an error nothing is attached.
-    pub fn attach(interface: u32, steering: Steering, mode: Mode) -> Result<Attached, AttachError> {
+    /// See [`AttachError`].
+    pub fn load(steering: Steering) -> Result<Loaded, AttachError> {
         let mut program = program::load(steering, program::Answer::Redirect)?;
         let sockets = program::take_map(&mut program, "sockets")?;
-        let missed = program::take_map(&mut program, "missed")?;
-        let steer = program::steer(&mut program)?;
-        let mode = match mode {
-            Mode::Native => XdpMode::Driver,
-            Mode::Generic => XdpMode::Skb,
-        };
-        let of_attach =
-            |error: aya::programs::ProgramError| AttachError::of(Stage::Attach, &error, interface);
-        let link = steer.attach_to_if_index(interface, mode).map_err(of_attach)?;
-        let link = steer.take_link(link).map_err(of_attach)?;
-        // On kernels without links of this kind the loader attaches in a way that outlives the process;
-        // the conversion refuses that one, and drops it, which detaches it.
-        let link = FdLink::try_from(link).map_err(|_| AttachError::OldKernel)?;
-        Ok(Attached { sockets, missed, steering, _link: link, _program: program })
+        let missed = Missed(Arc::new(program::take_map(&mut program, "missed")?));
+        Ok(Loaded { program, sockets, missed, steering })
     }
 
     /// Makes an AF_XDP socket the one that gets `worker`'s share of `queue`, in place of any before it. It must
-    /// be bound to that queue of this interface, or the kernel drops what is redirected to it. When the
+    /// be bound to that queue of the interface, or the kernel drops what is redirected to it. When the
     /// socket is closed, the kernel takes it out.
     ///
     /// # Errors
@@ -109,13 +106,48 @@ impl Attached {
         self.sockets.set(key, socket.as_raw_fd(), 0).map_err(error::into_io)
     }
 
-    /// How many frames were dropped so far because no socket had their key, on all CPUs together.
+    /// The counter of frames without a socket.
+    pub fn missed(&self) -> Missed {
+        self.missed.clone()
+    }
+
+    /// Attaches the program to the interface with this index, in this thread's network namespace.
+    ///
+    /// # Errors
+    ///
+    /// See [`AttachError`]; [`AttachError::generic_may_work`] tells whether [`Mode::Generic`] is worth a try,
+    /// for which the program is given back. After an error nothing is attached.
+    pub fn attach(mut self, interface: u32, mode: Mode) -> Result<Attached, Box<(Loaded, AttachError)>> {
+        match self.try_attach(interface, mode) {
+            Ok(link) => Ok(Attached { _link: link, _loaded: self }),
+            Err(error) => Err(Box::new((self, error))),
+        }
+    }
+
+    fn try_attach(&mut self, interface: u32, mode: Mode) -> Result<FdLink, AttachError> {
+        let steer = program::steer(&mut self.program)?;
+        let mode = match mode {
+            Mode::Native => XdpMode::Driver,
+            Mode::Generic => XdpMode::Skb,
+        };
+        let of_attach =
+            |error: aya::programs::ProgramError| AttachError::of(Stage::Attach, &error, interface);
+        let link = steer.attach_to_if_index(interface, mode).map_err(of_attach)?;
+        let link = steer.take_link(link).map_err(of_attach)?;
+        // On kernels without links of this kind the loader attaches in a way that outlives the process;
+        // the conversion refuses that one, and drops it, which detaches it.
+        FdLink::try_from(link).map_err(|_| AttachError::OldKernel)
+    }
+}
+
+impl Missed {
+    /// How many so far, on all CPUs together.
     ///
     /// # Errors
     ///
     /// What the kernel says.
-    pub fn missed(&self) -> io::Result<u64> {
-        let counts = self.missed.get(&0, 0).map_err(error::into_io)?;
+    pub fn count(&self) -> io::Result<u64> {
+        let counts = self.0.get(&0, 0).map_err(error::into_io)?;
         Ok(counts.iter().sum())
     }
 }

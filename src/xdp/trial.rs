@@ -23,7 +23,7 @@ impl Trial {
     ///
     /// # Errors
     ///
-    /// As [`super::Attached::attach`], as far as there is no interface.
+    /// As [`super::Loaded::load`].
     pub fn load(steering: Steering) -> Result<Trial, AttachError> {
         Ok(Trial { program: program::load(steering, program::Answer::Key)? })
     }

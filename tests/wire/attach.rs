@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lastack::link::{self, program_on};
-use lastack::xdp::{AttachError, Attached, Mode, Steering};
+use lastack::xdp::{AttachError, Attached, Loaded, Mode, Steering};
 
 use super::is_root;
 use super::veth::{Elsewhere, in_new_namespace, run, wire};
@@ -14,6 +14,11 @@ const STEERING: Steering = Steering { zone: 1, workers: 2, queues: 2 };
 
 fn index_of(name: &str) -> u32 {
     link::find(name).unwrap().index
+}
+
+/// Loads the program and attaches it.
+pub(super) fn attach(index: u32, steering: Steering, mode: Mode) -> Result<Attached, AttachError> {
+    Loaded::load(steering)?.attach(index, mode).map_err(|refused| refused.1)
 }
 
 fn refusal(attached: Result<Attached, AttachError>) -> AttachError {
@@ -38,7 +43,7 @@ fn a_program_is_on_its_interface_for_as_long_as_its_value_lives() {
         wire(2, 2);
         let index = index_of("la-a");
         for mode in [Mode::Native, Mode::Generic] {
-            let attached = Attached::attach(index, STEERING, mode).unwrap();
+            let attached = attach(index, STEERING, mode).unwrap();
             assert!(program_on(index).unwrap().is_some(), "{mode:?}");
             drop(attached);
             assert_eq!(program_on(index).unwrap(), None, "{mode:?}");
@@ -54,10 +59,10 @@ fn a_second_program_is_refused_and_the_first_one_named() {
     in_new_namespace(|| {
         wire(2, 2);
         let index = index_of("la-a");
-        let _first = Attached::attach(index, STEERING, Mode::Native).unwrap();
+        let _first = attach(index, STEERING, Mode::Native).unwrap();
         let id = link::find("la-a").unwrap().xdp_program.unwrap();
         for mode in [Mode::Native, Mode::Generic] {
-            let error = refusal(Attached::attach(index, STEERING, mode));
+            let error = refusal(attach(index, STEERING, mode));
             assert!(matches!(error, AttachError::InUse { program: Some(other) } if other == id), "{error:?}");
             assert!(!error.generic_may_work());
         }
@@ -71,9 +76,9 @@ fn a_driver_without_xdp_is_told_from_a_kernel_without_it() {
     }
     in_new_namespace(|| {
         let loopback = index_of("lo");
-        let error = refusal(Attached::attach(loopback, STEERING, Mode::Native));
+        let error = refusal(attach(loopback, STEERING, Mode::Native));
         assert!(matches!(error, AttachError::NoNative) && error.generic_may_work(), "{error:?}");
-        Attached::attach(loopback, STEERING, Mode::Generic).unwrap();
+        attach(loopback, STEERING, Mode::Generic).unwrap();
     });
 }
 
@@ -83,14 +88,14 @@ fn what_cannot_be_attached_to_says_why() {
         return;
     }
     in_new_namespace(|| {
-        let error = refusal(Attached::attach(9_999, STEERING, Mode::Native));
+        let error = refusal(attach(9_999, STEERING, Mode::Native));
         assert!(matches!(error, AttachError::NoInterface), "{error:?}");
         wire(4, 4);
         run("ethtool -L la-a rx 1");
-        let error = refusal(Attached::attach(index_of("la-a"), STEERING, Mode::Native));
+        let error = refusal(attach(index_of("la-a"), STEERING, Mode::Native));
         assert!(matches!(error, AttachError::TooFewQueues) && error.generic_may_work(), "{error:?}");
         let nobody = Steering { workers: 0, ..STEERING };
-        let error = refusal(Attached::attach(index_of("la-a"), nobody, Mode::Native));
+        let error = refusal(attach(index_of("la-a"), nobody, Mode::Native));
         assert!(matches!(error, AttachError::NoSockets { .. }), "{error:?}");
     });
 }
@@ -124,11 +129,13 @@ fn a_frame_without_a_socket_is_counted_and_never_reaches_the_host() {
         assert_eq!(receive(), 1, "the wire works");
         for mode in [Mode::Native, Mode::Generic] {
             let one_queue = Steering { zone: 0, workers: 2, queues: 1 };
-            let attached = Attached::attach(index_of("la-a"), one_queue, mode).unwrap();
+            let loaded = Loaded::load(one_queue).unwrap();
+            let missed = loaded.missed();
+            let attached = loaded.attach(index_of("la-a"), mode).map_err(|refused| refused.1).unwrap();
             (0..100).for_each(|_| send(2));
             let start = Instant::now();
-            while attached.missed().unwrap() < 100 && start.elapsed() < Duration::from_secs(5) {}
-            assert_eq!(attached.missed().unwrap(), 100, "{mode:?}");
+            while missed.count().unwrap() < 100 && start.elapsed() < Duration::from_secs(5) {}
+            assert_eq!(missed.count().unwrap(), 100, "{mode:?}");
             drop(attached);
             send(3);
             assert_eq!(receive(), 3, "{mode:?}: nothing that was sent in between");
@@ -144,12 +151,12 @@ fn only_sockets_of_the_right_kind_and_place_are_taken() {
     use std::os::fd::AsFd;
     in_new_namespace(|| {
         wire(2, 2);
-        let mut attached = Attached::attach(index_of("la-a"), STEERING, Mode::Native).unwrap();
+        let mut loaded = Loaded::load(STEERING).unwrap();
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-        let of_another_kind = attached.set_socket(1, 1, socket.as_fd()).unwrap_err();
+        let of_another_kind = loaded.set_socket(1, 1, socket.as_fd()).unwrap_err();
         assert_eq!(of_another_kind.raw_os_error(), Some(libc::EOPNOTSUPP));
         for (queue, worker) in [(2, 0), (0, 2), (u32::MAX, 0)] {
-            let out_of_place = attached.set_socket(queue, worker, socket.as_fd()).unwrap_err();
+            let out_of_place = loaded.set_socket(queue, worker, socket.as_fd()).unwrap_err();
             assert_eq!(out_of_place.kind(), std::io::ErrorKind::InvalidInput, "{queue}, {worker}");
         }
     });
@@ -160,7 +167,7 @@ fn only_sockets_of_the_right_kind_and_place_are_taken() {
 #[ignore = "other tests start it"]
 fn attach_and_wait() {
     let _promiscuous = link::Promiscuous::set(index_of("la-a")).map_err(|error| println!("{error}"));
-    match Attached::attach(index_of("la-a"), STEERING, Mode::Native) {
+    match attach(index_of("la-a"), STEERING, Mode::Native) {
         Ok(_attached) => {
             println!("attached");
             std::thread::sleep(Duration::from_secs(60));
@@ -197,7 +204,7 @@ fn a_killed_process_leaves_nothing_behind() {
         child.kill().unwrap();
         child.wait().unwrap();
         wait_until(|| !is_attached() && !is_promiscuous());
-        Attached::attach(index, STEERING, Mode::Native).unwrap();
+        attach(index, STEERING, Mode::Native).unwrap();
     });
 }
 

@@ -14,7 +14,7 @@ use lastack::wire::build::{Builder, Tcp};
 use lastack::wire::{
     Addresses, Checks, Fault, Flags, Frame, Link, Packet, Ports, QuotedTransport, Seq, Transport, parse,
 };
-use lastack::xdp::{Attached, Mode, Steering, Trial};
+use lastack::xdp::{Mode, Steering, Trial};
 
 use super::is_root;
 use super::veth::{in_new_namespace, wire};
@@ -286,7 +286,7 @@ fn each_queue_has_its_own_sockets() {
         wire(4, 4);
         let steering = Steering { zone: ZONE, workers: 3, queues: 4 };
         let index = link::find("la-a").unwrap().index;
-        let _attached = Attached::attach(index, steering, Mode::Native).unwrap();
+        let _attached = super::attach::attach(index, steering, Mode::Native).unwrap();
         let trial = Trial::load(steering).unwrap();
         for (version, there, _) in paths() {
             let frame = there.tcp(&Tcp::new(40_000, 443), b"");
