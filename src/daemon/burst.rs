@@ -115,3 +115,36 @@ impl Gathered {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use af_xdp::UmemOptions;
+
+    use super::*;
+
+    #[test]
+    fn a_packet_in_several_frames_is_seen_as_a_whole_and_one_in_a_single_frame_where_it_lies() {
+        let options = UmemOptions { frames: 4, frame_size: 2048, ..UmemOptions::default() };
+        let (umem, mut frames) = af_xdp::Umem::new(&options).unwrap();
+        let mut part = |fill: u8, length: usize| {
+            let mut descriptor = Descriptor::new(frames.next().unwrap(), 256, length).unwrap();
+            umem.bytes_mut(&mut descriptor).fill(fill);
+            descriptor
+        };
+        let origin = Origin { port: 1, queue: 2 };
+        let mut burst = Burst::new();
+        burst.push(part(1, 3), origin);
+        burst.push_parts([part(2, 4), part(3, 2)].into_iter(), origin);
+        burst.push(part(4, 1), origin);
+        let mut gathered = Gathered::new(64);
+        gathered.gather(&burst, &umem);
+        let mut rest = &burst.descriptors[..];
+        let mut seen = Vec::new();
+        for (number, slot) in burst.slots.iter().enumerate() {
+            let (parts, behind) = rest.split_at(slot.parts);
+            rest = behind;
+            seen.push(gathered.bytes(number, parts, &umem).to_vec());
+        }
+        assert_eq!(seen, [vec![1; 3], vec![2, 2, 2, 2, 3, 3], vec![4]]);
+    }
+}

@@ -127,3 +127,47 @@ impl IntoIterator for Parts {
         one.into_iter().chain(many)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use af_xdp::{Umem, UmemOptions};
+
+    use super::*;
+
+    fn frames(count: u32) -> impl Iterator<Item = Frame> {
+        let options = UmemOptions { frames: count, frame_size: 2048, ..UmemOptions::default() };
+        Umem::new(&options).unwrap().1
+    }
+
+    #[test]
+    fn a_worker_without_frames_takes_what_others_can_spare_and_gives_back_what_is_too_much() {
+        let total = PLENTY + 3 * SHARE;
+        let spare = Arc::new(ArrayQueue::new(total));
+        for frame in frames(total as u32) {
+            spare.push(frame).unwrap();
+        }
+        let mut store = Store::new(Vec::new(), Arc::clone(&spare));
+        let taken: Vec<Frame> = std::iter::from_fn(|| store.take()).collect();
+        assert_eq!((taken.len(), spare.len()), (total, 0), "every frame there is, and then none");
+        taken.into_iter().for_each(|frame| store.give(frame));
+        store.share();
+        assert_eq!((store.len(), spare.len()), (PLENTY - SHARE, total - PLENTY + SHARE));
+        store.share();
+        assert_eq!(store.len(), PLENTY - SHARE, "it is not too much any more");
+        store.share_all_but(10);
+        assert_eq!((store.len(), spare.len()), (10, total - 10));
+    }
+
+    #[test]
+    fn a_packets_frames_stay_together_and_in_order() {
+        let mut frames = frames(4);
+        let mut descriptors =
+            (1..=4).map(|length| Descriptor::new(frames.next().unwrap(), 256, length).unwrap());
+        let one = Parts::collect(&mut descriptors, 1).unwrap();
+        let many = Parts::collect(&mut descriptors, 3).unwrap();
+        assert_eq!((one.count(), many.count()), (1, 3));
+        let lengths: Vec<usize> = many.into_iter().map(|part| part.len()).collect();
+        assert_eq!(lengths, [2, 3, 4]);
+        assert!(Parts::collect(&mut descriptors, 1).is_none());
+    }
+}

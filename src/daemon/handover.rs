@@ -135,3 +135,73 @@ impl Exchange {
         self.asleep[to].load(SeqCst)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use af_xdp::{Frame, Umem, UmemOptions};
+
+    use super::*;
+
+    const ORIGIN: Origin = Origin { port: 0, queue: 0 };
+
+    fn frames(count: u32) -> Vec<Frame> {
+        let options = UmemOptions { frames: count, frame_size: 2048, ..UmemOptions::default() };
+        let (_umem, frames) = Umem::new(&options).unwrap();
+        frames.collect()
+    }
+
+    fn descriptor(frame: Frame) -> Descriptor {
+        Descriptor::new(frame, 256, 60).unwrap()
+    }
+
+    fn received(exchange: &Exchange, from: usize, to: usize) -> Option<u32> {
+        match exchange.receive(from, to)? {
+            Message::Frame(descriptor, _) => Some(descriptor.frame().index()),
+            Message::Datagram(_) => panic!("nobody sent one"),
+        }
+    }
+
+    #[test]
+    fn what_one_worker_puts_in_comes_out_in_that_order_and_at_one_worker_only() {
+        let exchange = Exchange::new(3);
+        let sent: Vec<u32> = frames(5)
+            .into_iter()
+            .map(|frame| {
+                let index = frame.index();
+                exchange.send((0, 1), descriptor(frame), ORIGIN).unwrap();
+                index
+            })
+            .collect();
+        assert!(exchange.is_pending(1) && !exchange.is_pending(0) && !exchange.is_pending(2));
+        assert_eq!(received(&exchange, 2, 1), None, "another pair's ring");
+        let got: Vec<u32> = std::iter::from_fn(|| received(&exchange, 0, 1)).collect();
+        assert_eq!(got, sent);
+        assert!(!exchange.is_pending(1));
+    }
+
+    #[test]
+    fn a_full_ring_says_so_and_gives_the_frame_back() {
+        let exchange = Exchange::new(2);
+        let mut all = frames(CAPACITY as u32 + 1);
+        let last = all.pop().unwrap();
+        for frame in all {
+            assert!(exchange.has_room((0, 1), 1));
+            exchange.send((0, 1), descriptor(frame), ORIGIN).unwrap();
+        }
+        assert!(!exchange.has_room((0, 1), 1) && exchange.has_room((1, 0), CAPACITY));
+        let back = exchange.send((0, 1), descriptor(last), ORIGIN).unwrap_err();
+        assert_eq!(back.len(), 60);
+        received(&exchange, 0, 1).unwrap();
+        assert!(exchange.has_room((0, 1), 1) && !exchange.has_room((0, 1), 2));
+    }
+
+    #[test]
+    fn who_sleeps_can_be_seen_until_it_wakes() {
+        let exchange = Exchange::new(2);
+        assert!(!exchange.is_asleep(1));
+        exchange.fall_asleep(1);
+        assert!(exchange.is_asleep(1) && !exchange.is_asleep(0));
+        exchange.wake_up(1);
+        assert!(!exchange.is_asleep(1));
+    }
+}

@@ -26,7 +26,7 @@ use super::frames::Store;
 use super::handover::Exchange;
 use super::plan::{Facts, MAX_PARTS, Plan, RING, SocketPlan};
 use super::socket::{Access, QueueRings, Socket};
-use super::worker::{State, Worker, watch};
+use super::worker::{Exits, State, Worker, watch};
 use crate::config::{Config, Port, Xdp};
 use crate::link::{self, Link, Promiscuous};
 use crate::shard::{BURST, Shard};
@@ -489,7 +489,9 @@ impl Assembly {
                 mine.push(socket);
             }
             let report = first_report(&shard, mine.len());
+            let exits = Exits::new(&mine, site.plan.ports.len());
             workers.push(Worker {
+                exits,
                 number,
                 shard,
                 umem: umem.clone(),

@@ -9,7 +9,6 @@
 //! Where they are shared, a worker that finds them locked goes on and comes back in its next turn: it
 //! waits for nobody, and no system call is made under the lock.
 
-use std::io;
 use std::sync::{Arc, Mutex, TryLockError};
 
 use af_xdp::{CompletionRing, Descriptor, FillRing, Frame, RxRing, SocketHandle, TxRing, Wake};
@@ -89,10 +88,8 @@ pub(super) enum Sending {
     Done,
     /// It has to be asked again.
     Again,
-    /// The interface is down: what was committed waits.
+    /// The interface is down or gone: what was committed waits.
     Down,
-    /// The interface is gone.
-    Gone,
 }
 
 impl Socket {
@@ -213,7 +210,8 @@ impl Socket {
                 Sending::Done
             }
             Ok(Wake::Again) => Sending::Again,
-            Err(error) => sending_of(&error),
+            // ENETDOWN, ENXIO.
+            Err(_) => Sending::Down,
         }
     }
 
@@ -262,12 +260,4 @@ fn fill_up(fill: &mut FillRing, store: &mut Store) -> (i64, bool) {
 #[cold]
 fn put_back(store: &mut Store, frame: Frame) {
     store.give(frame);
-}
-
-#[cold]
-fn sending_of(error: &io::Error) -> Sending {
-    match error.raw_os_error() {
-        Some(libc::ENXIO | libc::ENODEV | libc::EBADF) => Sending::Gone,
-        _ => Sending::Down,
-    }
 }

@@ -48,6 +48,7 @@ pub(super) struct Worker {
     pub(super) umem: Umem,
     pub(super) sockets: Vec<Socket>,
     pub(super) ports: Arc<[PortPlan]>,
+    pub(super) exits: Exits,
     pub(super) steering: Steering,
     pub(super) wait: Wait,
     pub(super) exchange: Arc<Exchange>,
@@ -143,9 +144,7 @@ impl Worker {
 
     /// Everything once.
     fn turn(&mut self, at: Time) -> Found {
-        let plane = Arc::clone(&self.plane);
-        let view = &plane.workers[self.number];
-        view.epoch.begin();
+        self.view().epoch.begin();
         self.ears.listen();
         self.state.work.turns += 1;
         let now = at.tick();
@@ -161,7 +160,7 @@ impl Worker {
                 found.packets += self.take_over(from, at);
             }
         }
-        while let Some(command) = view.commands.pop() {
+        while let Some(command) = self.view().commands.pop() {
             self.obey(command);
         }
         found.more = !self.shard.poll(now, POLL_BUDGET, &mut self.ears);
@@ -175,7 +174,7 @@ impl Worker {
         if self.state.shown != now {
             self.show(now);
         }
-        view.epoch.end();
+        self.view().epoch.end();
         found
     }
 
@@ -369,9 +368,9 @@ impl Worker {
 
     /// Sends a packet on to the other port of its bridge.
     fn send(&mut self, parts: impl ExactSizeIterator<Item = Descriptor>, origin: Origin) {
-        let Worker { sockets, ports, store, plane, .. } = self;
+        let Worker { sockets, ports, exits, store, plane, .. } = self;
         let port = ports[usize::from(origin.port)].opposite;
-        let way = match exit(sockets, port, origin.queue).map(|out| &mut sockets[out]) {
+        let way = match exits.of(port, origin.queue).map(|out| &mut sockets[out]) {
             Some(socket) if plane.ports[port].state.get() == LinkState::Up => {
                 if socket.has_room(parts.len(), store) { Ok(socket) } else { Err(Loss::TransmitFull) }
             }
@@ -480,8 +479,9 @@ impl Worker {
             match socket.flush() {
                 Sending::Done => {}
                 Sending::Again => again = true,
-                Sending::Down => state.set(LinkState::Down),
-                Sending::Gone => state.set(LinkState::Gone),
+                // The main thread will hear of it as well, and is the only one to say so: two could contradict
+                // each other for ever.
+                Sending::Down => {}
             }
         }
         again
@@ -536,11 +536,30 @@ fn token(count: u64, worker: usize, workers: usize) -> Token {
     Token(count.wrapping_mul(workers as u64).wrapping_add(worker as u64))
 }
 
-/// The socket by which packets leave for `port` that came in by `queue`.
-fn exit(sockets: &[Socket], port: usize, queue: u32) -> Option<usize> {
-    let there = || sockets.iter().enumerate().filter(|(_, socket)| socket.plan.port == port);
-    let count = there().count();
-    there().nth(queue as usize % count.max(1)).map(|(place, _)| place)
+/// By which sockets packets leave.
+#[derive(Debug)]
+pub(super) struct Exits {
+    /// The places of the sockets at each port.
+    by_port: Vec<Vec<usize>>,
+}
+
+impl Exits {
+    /// The exits of a worker with these sockets.
+    pub(super) fn new(sockets: &[Socket], ports: usize) -> Exits {
+        let at = |port| {
+            let places = sockets.iter().enumerate();
+            places.filter(|(_, socket)| socket.plan.port == port).map(|(place, _)| place).collect()
+        };
+        Exits { by_port: (0..ports).map(at).collect() }
+    }
+
+    /// The socket by which packets leave for `port` that came in by `queue`: always the same, so that they
+    /// stay in order.
+    #[inline]
+    fn of(&self, port: usize, queue: u32) -> Option<usize> {
+        let places = &self.by_port[port];
+        places.get(queue as usize % places.len().max(1)).copied()
+    }
 }
 
 /// Counts packets as lost that came in at `origin`, at the worker's own socket there, or the nearest.
