@@ -29,7 +29,6 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use aya::Ebpf;
 use aya::maps::{MapData, PerCpuArray, XskMap};
 use aya::programs::XdpMode;
-use aya::programs::links::FdLink;
 
 pub use error::AttachError;
 use error::Stage;
@@ -60,9 +59,7 @@ pub struct Attached {
     sockets: XskMap<MapData>,
     missed: PerCpuArray<MapData, u64>,
     steering: Steering,
-    /// Keeps the program attached.
-    _link: FdLink,
-    /// Keeps the program loaded.
+    /// Keeps the program loaded and attached.
     _program: Ebpf,
 }
 
@@ -82,14 +79,12 @@ impl Attached {
             Mode::Native => XdpMode::Driver,
             Mode::Generic => XdpMode::Skb,
         };
-        let of_attach =
-            |error: aya::programs::ProgramError| AttachError::of(Stage::Attach, &error, interface);
-        let link = steer.attach_to_if_index(interface, mode).map_err(of_attach)?;
-        let link = steer.take_link(link).map_err(of_attach)?;
-        // On kernels without links of this kind the loader attaches in a way that outlives the process;
-        // the conversion refuses that one, and drops it, which detaches it.
-        let link = FdLink::try_from(link).map_err(|_| AttachError::OldKernel)?;
-        Ok(Attached { sockets, missed, steering, _link: link, _program: program })
+        // The loader keeps the link, which is a file descriptor. On kernels without links it would fall back to
+        // what outlives the process; those are older than any that took the program above.
+        steer
+            .attach_to_if_index(interface, mode)
+            .map_err(|error| AttachError::of(Stage::Attach, &error, interface))?;
+        Ok(Attached { sockets, missed, steering, _program: program })
     }
 
     /// Makes an AF_XDP socket the one that gets `worker`'s share of `queue`, in place of any before it. It must

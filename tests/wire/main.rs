@@ -19,7 +19,8 @@ mod veth;
 fn is_root(name: &str) -> bool {
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
     if !is_root {
-        writeln!(std::io::stderr(), "skipped: {name} needs root").unwrap();
+        let line = format!("skipped: {name} needs root\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
     }
     is_root
 }
