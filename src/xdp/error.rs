@@ -69,7 +69,7 @@ impl AttachError {
         let Some(number) = error_number(error) else { return AttachError::refused(stage, error) };
         match AttachError::of_number(stage, number) {
             Some(AttachError::NotPermitted { .. }) => {
-                AttachError::NotPermitted { missing: missing_capabilities() }
+                AttachError::NotPermitted { missing: link::missing_capabilities() }
             }
             Some(AttachError::InUse { .. }) => {
                 AttachError::InUse { program: link::program_on(interface).ok().flatten() }
@@ -88,7 +88,7 @@ impl AttachError {
             // The verifier knows neither the flag of several buffers nor the helpers for them.
             (Stage::Program, libc::EINVAL) => Some(AttachError::OldKernel),
             // Without CAP_PERFMON it allows no variable offsets into a packet.
-            (Stage::Program, libc::EACCES) if !missing_capabilities().is_empty() => {
+            (Stage::Program, libc::EACCES) if !link::missing_capabilities().is_empty() => {
                 Some(AttachError::NotPermitted { missing: Vec::new() })
             }
             (Stage::Attach, libc::EBUSY | libc::EEXIST) => Some(AttachError::InUse { program: None }),
@@ -137,11 +137,6 @@ impl AttachError {
             | AttachError::Refused { stage: Stage::Maps | Stage::Program, .. } => false,
         }
     }
-}
-
-/// The capabilities without which the program cannot be loaded and attached, and which are not there.
-fn missing_capabilities() -> Vec<&'static str> {
-    link::missing_capabilities()
 }
 
 impl fmt::Display for AttachError {
