@@ -21,18 +21,18 @@ pub enum AttachError {
     NoBpf,
     /// The kernel was built without AF_XDP.
     NoAfXdp,
-    /// The kernel is older than 5.18, or cannot hold the program by a file descriptor.
+    /// The kernel is older than 5.18: it knows no XDP programs for frames in several buffers.
     OldKernel,
     /// Another XDP program is on the interface.
     InUse {
         /// Its id, if it could be asked for.
         program: Option<u32>,
     },
-    /// The driver cannot run XDP programs.
+    /// The driver cannot run XDP programs, or not with the interface as it is set.
     NoNative,
     /// The driver cannot run XDP programs with the interface's MTU.
     MtuTooLarge,
-    /// The driver has too few queues, or not as many for receiving as its veth peer has for sending.
+    /// The driver has too few queues; a veth needs as many for receiving as its peer has for sending.
     TooFewQueues,
     /// There is no such interface in this network namespace.
     NoInterface,
@@ -69,7 +69,7 @@ impl AttachError {
         let Some(number) = error_number(error) else { return AttachError::refused(stage, error) };
         match AttachError::of_number(stage, number) {
             Some(AttachError::NotPermitted { .. }) => {
-                AttachError::NotPermitted { missing: missing_capabilities() }
+                AttachError::NotPermitted { missing: link::missing_capabilities() }
             }
             Some(AttachError::InUse { .. }) => {
                 AttachError::InUse { program: link::program_on(interface).ok().flatten() }
@@ -88,13 +88,13 @@ impl AttachError {
             // The verifier knows neither the flag of several buffers nor the helpers for them.
             (Stage::Program, libc::EINVAL) => Some(AttachError::OldKernel),
             // Without CAP_PERFMON it allows no variable offsets into a packet.
-            (Stage::Program, libc::EACCES) if !missing_capabilities().is_empty() => {
+            (Stage::Program, libc::EACCES) if !link::missing_capabilities().is_empty() => {
                 Some(AttachError::NotPermitted { missing: Vec::new() })
             }
             (Stage::Attach, libc::EBUSY | libc::EEXIST) => Some(AttachError::InUse { program: None }),
             (Stage::Attach, libc::EOPNOTSUPP) => Some(AttachError::NoNative),
             (Stage::Attach, libc::ERANGE | libc::EMSGSIZE) => Some(AttachError::MtuTooLarge),
-            (Stage::Attach, libc::ENOSPC | libc::ENOMEM) => Some(AttachError::TooFewQueues),
+            (Stage::Attach, libc::ENOSPC) => Some(AttachError::TooFewQueues),
             (Stage::Attach, libc::ENODEV | libc::ENXIO) => Some(AttachError::NoInterface),
             _ => None,
         }
@@ -139,16 +139,11 @@ impl AttachError {
     }
 }
 
-/// The capabilities without which the program cannot be loaded and attached, and which are not there.
-fn missing_capabilities() -> Vec<&'static str> {
-    link::missing_capabilities()
-}
-
 impl fmt::Display for AttachError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             AttachError::NotPermitted { missing } if missing.is_empty() => f.write_str(
-                "not permitted, although every capability is there: a container or security module forbids bpf(2)",
+                "not permitted, although every capability is there: a user namespace, a container or a security module forbids bpf(2)",
             ),
             AttachError::NotPermitted { missing } => {
                 write!(f, "not permitted: run it as root, or grant {}", missing.join(", "))
@@ -163,7 +158,7 @@ impl fmt::Display for AttachError {
                 f.write_str("already has an XDP program: detach that one first, or find who did it")
             }
             AttachError::NoNative => {
-                f.write_str("its driver runs no XDP programs: use xdp = \"generic\" or \"auto\"")
+                f.write_str("its driver runs no XDP programs, or none with this MTU or these offloads: use xdp = \"generic\" or \"auto\"")
             }
             AttachError::MtuTooLarge => {
                 f.write_str("its driver runs no XDP programs with an MTU this large: lower it, or use xdp = \"generic\"")

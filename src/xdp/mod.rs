@@ -30,7 +30,6 @@ use std::sync::Arc;
 use aya::Ebpf;
 use aya::maps::{MapData, PerCpuArray, XskMap};
 use aya::programs::XdpMode;
-use aya::programs::links::FdLink;
 
 pub use error::AttachError;
 use error::Stage;
@@ -71,8 +70,7 @@ pub struct Missed(Arc<PerCpuArray<MapData, u64>>);
 
 /// The program on an interface; detached when dropped.
 pub struct Attached {
-    /// What is attached is gone first, then what was loaded.
-    _link: FdLink,
+    /// Keeps the program loaded and attached.
     _loaded: Loaded,
 }
 
@@ -119,24 +117,22 @@ impl Loaded {
     /// for which the program is given back. After an error nothing is attached.
     pub fn attach(mut self, interface: u32, mode: Mode) -> Result<Attached, Box<(Loaded, AttachError)>> {
         match self.try_attach(interface, mode) {
-            Ok(link) => Ok(Attached { _link: link, _loaded: self }),
+            Ok(()) => Ok(Attached { _loaded: self }),
             Err(error) => Err(Box::new((self, error))),
         }
     }
 
-    fn try_attach(&mut self, interface: u32, mode: Mode) -> Result<FdLink, AttachError> {
-        let steer = program::steer(&mut self.program)?;
+    fn try_attach(&mut self, interface: u32, mode: Mode) -> Result<(), AttachError> {
         let mode = match mode {
             Mode::Native => XdpMode::Driver,
             Mode::Generic => XdpMode::Skb,
         };
-        let of_attach =
-            |error: aya::programs::ProgramError| AttachError::of(Stage::Attach, &error, interface);
-        let link = steer.attach_to_if_index(interface, mode).map_err(of_attach)?;
-        let link = steer.take_link(link).map_err(of_attach)?;
-        // On kernels without links of this kind the loader attaches in a way that outlives the process;
-        // the conversion refuses that one, and drops it, which detaches it.
-        FdLink::try_from(link).map_err(|_| AttachError::OldKernel)
+        // The loader keeps the link, which is a file descriptor. On kernels without links it would fall back to
+        // what outlives the process; those are older than any that took the program above.
+        program::steer(&mut self.program)?
+            .attach_to_if_index(interface, mode)
+            .map_err(|error| AttachError::of(Stage::Attach, &error, interface))?;
+        Ok(())
     }
 }
 

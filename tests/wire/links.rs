@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use lastack::link::{self, Change, Error, Monitor, Promiscuous};
 
 use super::is_root;
-use super::veth::{Elsewhere, in_new_namespace, run, wire};
+use super::veth::{Elsewhere, in_new_namespace, run, run_with, wire};
 
 #[test]
 fn an_interface_is_described_as_it_is() {
@@ -133,6 +133,34 @@ fn what_moves_to_another_namespace_is_gone_and_what_leaves_a_bridge_is_not() {
         assert!(until_down.iter().all(|change| !change.deleted), "{until_down:?}");
         run(&format!("ip link set la-a netns {}", elsewhere.thread));
         changes_until(&mut monitor, |change| change.name == "la-a" && change.deleted);
+    });
+}
+
+#[test]
+fn announcements_that_were_lost_are_made_up_for() {
+    if !is_root("announcements_that_were_lost_are_made_up_for") {
+        return;
+    }
+    in_new_namespace(|| {
+        wire(1, 1);
+        run("ip link add la-d type veth peer name la-e");
+        let mut monitor = Monitor::open().unwrap();
+        monitor.changes().unwrap();
+        // More than the socket holds: what happens last is not announced any more.
+        let mtus = |round: u32| format!("link set la-a mtu {}\n", 1_000 + round);
+        let script: String =
+            (0..400).map(mtus).chain(["link delete la-d\nlink set la-a down\n".to_owned()]).collect();
+        run_with("ip -batch -", &script);
+        let sockets = std::fs::read_to_string("/proc/thread-self/net/netlink").unwrap();
+        let is_overrun = |line: &str| line.split_whitespace().nth(8).is_some_and(|drops| drops != "0");
+        assert!(sockets.lines().skip(1).any(is_overrun), "nothing was lost: {sockets}");
+
+        let changes = monitor.changes().unwrap();
+        let of = |name: &str| changes.iter().rfind(|change| change.name == name);
+        assert!(of("la-d").is_some_and(|change| change.deleted), "{changes:?}");
+        assert!(of("la-e").is_some_and(|change| change.deleted), "{changes:?}");
+        assert!(of("la-a").is_some_and(|change| !change.up && !change.deleted), "{changes:?}");
+        assert_eq!(monitor.changes().unwrap(), []);
     });
 }
 

@@ -462,11 +462,23 @@ fn the_cost_of_a_packet_can_be_measured() {
     if !is_root("the_cost_of_a_packet_can_be_measured") {
         return;
     }
-    let trial = Trial::load(Steering { zone: ZONE, workers: 4, queues: 4 }).unwrap();
-    for (version, there, _) in paths() {
-        let frame = there.tcp(&Tcp::new(1, 2), b"");
-        let cost = (0..5).map(|_| trial.cost(&frame, 1_000_000).unwrap()).min().unwrap();
-        println!("{version}: {} ns", cost.as_nanos());
-        assert!(cost.as_nanos() > 0);
+    let cost = |trial: &Trial, frame: &[u8]| {
+        let rounds = (0..5).map(|_| trial.cost(frame, 200_000).unwrap());
+        rounds.min().unwrap().as_nanos()
+    };
+    let steering = Steering { zone: ZONE, workers: 4, queues: 4 };
+    let unsteered = Trial::load(Steering { workers: 1, ..steering }).unwrap();
+    let steered = Trial::load(steering).unwrap();
+    for (version, there, back) in paths() {
+        let segment = there.tcp(&Tcp::new(1, 2), b"");
+        let error = back.icmp(if version == "IPv4" { 3 } else { 1 }, 0, [0; 4], packet_of(&segment));
+        println!(
+            "{version}: {} ns; behind a tag {} ns; an ICMP error {} ns; with one worker {} ns",
+            cost(&steered, &segment),
+            cost(&steered, &there.clone().vlan(1).tcp(&Tcp::new(1, 2), b"")),
+            cost(&steered, &error),
+            cost(&unsteered, &segment),
+        );
+        assert!(cost(&steered, &segment) > 0);
     }
 }

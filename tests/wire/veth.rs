@@ -1,7 +1,8 @@
 //! Wires between network namespaces of threads' own.
 
 use std::fs;
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
@@ -31,10 +32,22 @@ fn enter_new_namespace() {
 
 /// Runs a program in this thread's namespace; what it printed.
 pub(crate) fn run(command: &str) -> String {
+    run_with(command, "")
+}
+
+/// Runs a program with something to read.
+pub(crate) fn run_with(command: &str, input: &str) -> String {
     let mut words = command.split_whitespace();
     let program = words.next().unwrap();
-    let output =
-        Command::new(program).args(words).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    let mut child = Command::new(program)
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
