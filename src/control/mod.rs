@@ -29,6 +29,8 @@ mod server;
 mod session;
 pub mod stats;
 mod task;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 pub use client::Client;
 pub use filter::Filter;

@@ -75,6 +75,7 @@ impl Place {
             ErrorKind::AddrInUse => Error::AnotherIsRunning(path.to_owned()),
             _ => system(error),
         })?;
+        // Until here the umask decides, and any but an empty one lets nobody in but the owner.
         fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(system)?;
         let file = fs::symlink_metadata(path).map_err(system)?;
         Ok((listener, Place { path: path.to_owned(), device: file.dev(), inode: file.ino() }))

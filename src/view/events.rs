@@ -139,6 +139,11 @@ impl Log {
         self.0.published.load(Ordering::Acquire)
     }
 
+    /// Whether anybody listens.
+    pub fn is_wanted(&self) -> bool {
+        self.0.listeners.load(Ordering::SeqCst) > 0
+    }
+
     /// How many events it holds.
     pub fn capacity(&self) -> u64 {
         self.0.ring.capacity()

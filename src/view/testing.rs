@@ -12,7 +12,7 @@ use crate::shard::{
 };
 use crate::table::{HashKeys, Index};
 use crate::tcp::{self, State};
-use crate::time::{Tick, Time};
+use crate::time::Time;
 use crate::wire::build::{Builder, Tcp};
 use crate::wire::{Checks, Flags, Frame, Link, Ports, Seq};
 
@@ -162,11 +162,6 @@ impl Worker {
     /// All that is in the table, asked of the shard itself.
     pub(crate) fn copy(&self) -> Copy {
         self.shard.table().scan().map(|index| entry(&self.shard.record(index))).collect()
-    }
-
-    /// The clock's tick.
-    pub(crate) fn tick(&self) -> Tick {
-        self.now.tick()
     }
 }
 
