@@ -36,6 +36,7 @@
 //! | [`io`] | capture files: where a replay's packets come from, and where the accepted ones go |
 //! | [`replay`] | a capture through the engine, on the capture's own clock |
 //! | [`bench`](mod@bench) | what the engine does on this machine |
+//! | [`top`] | a running middlebox on a terminal |
 //! | [`cli`] | the command line: what is asked, and what the exit status is |
 //!
 //! docs/architecture.md tells the whole story in order, with the reasons for what one would not expect.
@@ -55,5 +56,6 @@ pub mod table;
 pub mod tcp;
 pub mod time;
 pub mod timer;
+pub mod top;
 pub mod view;
 pub mod wire;

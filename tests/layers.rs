@@ -15,9 +15,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Each module and those next to its right; it may import whatever can be reached from them.
-const LAYERS: [(&str, &[&str]); 18] = [
+const LAYERS: [(&str, &[&str]); 19] = [
     ("main", &["cli"]),
-    ("cli", &["replay", "bench", "control"]),
+    ("cli", &["replay", "bench", "control", "top"]),
+    ("top", &["control", "config", "json"]),
     ("replay", &["config", "io", "json"]),
     ("bench", &["config", "io"]),
     ("control", &["json", "view"]),

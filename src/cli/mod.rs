@@ -3,6 +3,8 @@
 //! 0: done. 1: it failed while running. 2: the command line or the configuration is wrong. Results go to
 //! standard output and nothing else does; errors and progress go to standard error.
 
+mod top;
+
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +32,8 @@ enum Command {
     Check(Configuration),
     /// Measure the engine on this machine
     Bench(Bench),
+    /// Watch a running middlebox on the terminal
+    Top(top::Top),
 }
 
 /// Where the configuration comes from.
@@ -97,6 +101,7 @@ pub fn run() -> ExitCode {
         Command::Replay(arguments) => run_replay(arguments),
         Command::Check(arguments) => run_check(&arguments),
         Command::Bench(arguments) => run_bench(&arguments),
+        Command::Top(arguments) => top::run(arguments),
     };
     match result {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
