@@ -14,8 +14,12 @@
 //! A module imports only from those to its right; `tests/layers.rs` holds it.
 //!
 //! ```text
-//! main → cli → demo → { replay, bench, lab } → { config, io } → shard → fragments → { tcp, flow } → wire → time
-//!                                                               shard → { table, timer } → time
+//! main → cli → { demo → { daemon, replay, lab }, top, bench }
+//!                           daemon → { control, metrics, config, xdp → link }
+//!                           replay → { config, io, json }
+//!                           top → { control, config }
+//!                  { control, metrics } → { view, json } → shard → fragments → { tcp, flow } → wire → time
+//!                                                          shard → { table, timer } → time
 //! ```
 //!
 //! | module | its one concern |
@@ -38,8 +42,10 @@
 //! | [`xdp`] | the XDP program that brings each frame to its worker: loaded, attached, tried |
 //! | [`replay`] | a capture through the engine, on the capture's own clock |
 //! | [`bench`](mod@bench) | what the engine does on this machine |
+//! | [`daemon`] | the middlebox: ports, workers, a bridge between them |
 //! | [`demo`] | real TCP between two kernels, and what both and the tracker say of it |
 //! | [`lab`] | laboratories of network namespaces and veth pairs, for the demo and for tests |
+//! | [`top`] | a running middlebox on a terminal |
 //! | [`cli`] | the command line: what is asked, and what the exit status is |
 //!
 //! docs/architecture.md tells the whole story in order, with the reasons for what one would not expect.
@@ -63,6 +69,7 @@ pub mod table;
 pub mod tcp;
 pub mod time;
 pub mod timer;
+pub mod top;
 pub mod view;
 pub mod wire;
 pub mod xdp;

@@ -17,9 +17,10 @@ use std::path::Path;
 /// Each module and those next to its right; it may import whatever can be reached from them.
 const LAYERS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["demo", "bench"]),
+    ("cli", &["demo", "bench", "top"]),
     ("demo", &["daemon", "replay", "lab"]),
     ("daemon", &["config", "control", "metrics", "xdp"]),
+    ("top", &["control", "config", "json"]),
     ("replay", &["config", "io", "json"]),
     ("bench", &["config", "io"]),
     ("control", &["json", "view"]),

@@ -6,6 +6,7 @@
 mod control;
 mod run;
 mod tell;
+mod top;
 
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -53,6 +54,8 @@ enum Command {
     Events(control::Events),
     /// Show what a running lastack counts
     Stats(control::Stats),
+    /// Watch a running middlebox on the terminal
+    Top(top::Top),
 }
 
 /// Where the configuration comes from.
@@ -142,6 +145,7 @@ pub fn run() -> ExitCode {
         Command::Flush(arguments) => control::flush(arguments),
         Command::Events(arguments) => control::events(arguments),
         Command::Stats(arguments) => control::stats(arguments),
+        Command::Top(arguments) => top::run(arguments),
     };
     match result {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
