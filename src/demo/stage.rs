@@ -30,6 +30,8 @@ use crate::time::SystemClock;
 const TURN: Duration = Duration::from_millis(50);
 /// How long the kernels have to come to the expected states, and the tracker to agree with them; in seconds.
 const PATIENCE: f64 = 3.0;
+/// For how many looks a disagreement may come from asking at different times, a delayed ACK's 40 ms included.
+const LOOKS_IN_MOTION: u32 = 4;
 /// How much later each script starts than the one before it.
 const STAGGER: Duration = Duration::from_millis(250);
 /// The client port of the first script of the first round.
@@ -78,6 +80,8 @@ pub struct Conversation {
     /// What was said last.
     pub now: Option<Sample>,
     is_accepted: bool,
+    /// For how many looks in a row they have not been of one opinion.
+    disagreements: u32,
 }
 
 /// What came of the demo.
@@ -169,6 +173,7 @@ impl<'a> Round<'a> {
                 moments: Vec::new(),
                 now: None,
                 is_accepted: false,
+                disagreements: 0,
             }
         });
         Round {
@@ -273,6 +278,8 @@ impl<'a> Round<'a> {
             let has_begun = sample.kernels[0] != State::Closed || sample.tracked.is_some();
             if has_begun || conversation.now.is_some() {
                 conversation.now = Some(sample);
+                conversation.disagreements =
+                    if sample.agrees() { 0 } else { conversation.disagreements.saturating_add(1) };
             }
         }
     }
@@ -302,6 +309,21 @@ impl<'a> Round<'a> {
 }
 
 impl Conversation {
+    /// A conversation that is over, for tests of what is written about it.
+    #[cfg(test)]
+    pub(super) fn finished(
+        title: &'static str,
+        (client, server): (SocketAddr, SocketAddr),
+        moments: Vec<Moment>,
+    ) -> Conversation {
+        Conversation { title, client, server, moments, now: None, is_accepted: true, disagreements: 0 }
+    }
+
+    /// Whether a disagreement is too young to mean anything: the three are asked one after the other.
+    pub(super) fn is_in_motion(&self) -> bool {
+        self.disagreements <= LOOKS_IN_MOTION
+    }
+
     fn sample(&self, client: &[SocketState], server: &[SocketState], tracked: &[Tracked]) -> Sample {
         let find = |sockets: &[SocketState], local, remote| {
             let found = sockets.iter().find(|socket| (socket.local, socket.remote) == (local, remote));
@@ -327,4 +349,92 @@ fn run_script(scenario: &Scenario, act: &Act<'_>) {
     let result = act.pause(STAGGER * act.row as u32).and_then(|()| (scenario.play)(act));
     // The director is gone only if it has panicked.
     let _ = act.events.send(Event::Finished { row: act.row, result });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use State::{Closed, Established, Listen, TimeWait};
+
+    const CLIENT: &str = "10.0.0.1:40000";
+    const SERVER: &str = "10.0.0.2:80";
+
+    fn conversation(is_accepted: bool) -> Conversation {
+        Conversation {
+            title: "a test",
+            client: CLIENT.parse().unwrap(),
+            server: SERVER.parse().unwrap(),
+            moments: Vec::new(),
+            now: None,
+            is_accepted,
+            disagreements: 0,
+        }
+    }
+
+    fn socket(local: &str, remote: &str, state: State) -> SocketState {
+        let (local, remote) = (local.parse().unwrap(), remote.parse().unwrap());
+        SocketState { local, remote, state, receive_queue: 0, send_queue: 0 }
+    }
+
+    fn tracked(id: u64, originator: &str, states: [State; 2]) -> Tracked {
+        let (originator, responder) = (originator.parse().unwrap(), SERVER.parse().unwrap());
+        Tracked { id, originator, responder, states }
+    }
+
+    fn kernels(is_accepted: bool, client: &[SocketState], server: &[SocketState]) -> [State; 2] {
+        conversation(is_accepted).sample(client, server, &[]).kernels
+    }
+
+    #[test]
+    fn each_kernel_is_asked_for_its_own_side_of_the_connection() {
+        let client =
+            [socket("10.0.0.1:40001", SERVER, State::SynSent), socket(CLIENT, SERVER, State::FinWait2)];
+        let server = [socket(SERVER, "0.0.0.0:0", Listen), socket(SERVER, CLIENT, State::CloseWait)];
+        assert_eq!(kernels(true, &client, &server), [State::FinWait2, State::CloseWait]);
+    }
+
+    #[test]
+    fn a_server_without_a_socket_listens_until_it_has_accepted_and_is_closed_afterwards() {
+        let listener = [socket(SERVER, "0.0.0.0:0", Listen)];
+        assert_eq!(kernels(false, &[], &listener), [Closed, Listen]);
+        assert_eq!(kernels(true, &[], &listener), [Closed, Closed]);
+    }
+
+    #[test]
+    fn a_server_on_whose_port_nobody_listens_is_closed() {
+        let elsewhere = [socket("10.0.0.2:81", "0.0.0.0:0", Listen)];
+        assert_eq!(kernels(false, &[], &elsewhere), [Closed, Closed]);
+    }
+
+    #[test]
+    fn of_several_incarnations_the_newest_is_compared() {
+        let list = [
+            tracked(9, CLIENT, [Established; 2]),
+            tracked(3, CLIENT, [Closed, TimeWait]),
+            tracked(10, "10.0.0.1:40001", [Closed; 2]),
+        ];
+        let sample = conversation(true).sample(&[], &[], &list);
+        assert_eq!(sample.tracked, Some((9, [Established; 2])));
+    }
+
+    #[test]
+    fn what_the_tracker_does_not_know_is_closed() {
+        assert!(Sample { kernels: [Closed; 2], tracked: None }.agrees());
+        assert!(!Sample { kernels: [Closed, TimeWait], tracked: None }.agrees());
+        assert!(!Sample { kernels: [Closed; 2], tracked: Some((1, [Closed, TimeWait])) }.agrees());
+    }
+
+    #[test]
+    fn ports_of_later_rounds_are_others_and_never_run_out() {
+        let clock = SystemClock::new();
+        let ports = |number| {
+            let round = Round::new(number, &clock);
+            round.conversations.iter().map(|conversation| conversation.client.port()).collect::<Vec<_>>()
+        };
+        assert!(SCENARIOS.len() <= usize::from(ROUND_PORTS));
+        assert_eq!(ports(0)[0], 40_000);
+        assert_eq!(ports(1)[0], 40_010);
+        assert_eq!(ports(usize::from(ROUNDS) - 1)[7], 64_997);
+        assert_eq!(ports(usize::from(ROUNDS)), ports(0));
+    }
 }
