@@ -118,6 +118,9 @@ impl Descriptor {
     }
 
     /// Says whether the next descriptor in the ring will hold more of the same packet.
+    ///
+    /// In copy mode a packet has at most 18 descriptors (CONFIG_MAX_SKB_FRAGS + 1). The kernel drops a longer
+    /// one, counts its descriptors as [`tx_invalid`](crate::Statistics::tx_invalid), and completes them.
     #[inline]
     pub fn set_continues(&mut self, continues: bool) {
         self.continues = continues;

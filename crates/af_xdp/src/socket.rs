@@ -137,7 +137,8 @@ pub struct Statistics {
     pub rx_dropped: u64,
     /// Invalid addresses in the fill ring: 0, since a [`Frame`](crate::Frame) is valid.
     pub rx_invalid: u64,
-    /// Invalid descriptors in the TX ring: 0, since a [`Descriptor`](crate::Descriptor) is valid.
+    /// Descriptors of packets that were not sent because they have too many frames: more than 18
+    /// (CONFIG_MAX_SKB_FRAGS + 1) in copy mode. Nothing else in a [`Descriptor`](crate::Descriptor) is invalid.
     pub tx_invalid: u64,
     /// Packets that were lost because the RX ring was full.
     pub rx_ring_full: u64,

@@ -171,7 +171,9 @@ fn a_umem_is_shared_by_two_interfaces() {
     let mut sender = ends.umem.bind(&options(outside)).unwrap();
     let mut receiver = ends.umem.bind(&options(inside)).unwrap();
     let mut from = bridge.umem.bind(&options(first)).unwrap();
-    let mut to = bridge.umem.bind(&options(second)).unwrap();
+    // What it says here does not count: the first bind has decided to copy.
+    let mut to = bridge.umem.bind(&BindOptions { copy: Copy::ZeroCopy, ..options(second) }).unwrap();
+    assert!(!to.is_zero_copy());
     let (_, mut tx, _, mut completion) = rings(&mut sender);
     let (mut rx, _, mut fill, _) = rings(&mut receiver);
     let (mut in_rx, _, mut in_fill, _) = rings(&mut from);
@@ -626,4 +628,21 @@ fn the_example_forwards() {
         stop.store(true, order);
         forwarder.join().unwrap().expect("the forwarder ends well");
     });
+}
+
+/// The kernel does not send a packet of more frames than it can, and counts them; all the same they come back.
+#[test]
+fn a_packet_of_too_many_frames_is_dropped_and_counted() {
+    let Some(lab) = Lab::enter("a_packet_of_too_many_frames_is_dropped_and_counted") else { return };
+    let [left, _] = lab.pair(["la-a", "la-b"], 1, 9000);
+    let mut memory = Memory::small();
+    let mut socket = memory.umem.bind(&BindOptions { multi_buffer: true, ..options(left) }).unwrap();
+    let (_, mut tx, _, mut completion) = rings(&mut socket);
+    for (count, invalid) in [(18, 0), (19, 19)] {
+        let mut parts: Vec<_> = (0..count).map(|_| memory.packet(0, 0, 100)).collect();
+        parts[..count - 1].iter_mut().for_each(|part| part.set_continues(true));
+        memory.send(&mut tx, &mut completion, parts);
+        assert_eq!(socket.statistics().unwrap().tx_invalid, invalid, "{count} frames");
+        memory.account(0);
+    }
 }
