@@ -646,3 +646,76 @@ fn a_packet_of_too_many_frames_is_dropped_and_counted() {
         memory.account(0);
     }
 }
+
+/// Through a forwarder with rings that are too small for the bursts: what was sent has arrived or is counted
+/// as lost, in order, and every frame is where it should be.
+#[test]
+fn many_packets_are_accounted_for() {
+    let Some(lab) = Lab::enter("many_packets_are_accounted_for") else { return };
+    let [outside, first] = lab.pair(["la-a", "la-b"], 1, 1500);
+    let [second, inside] = lab.pair(["la-c", "la-d"], 1, 1500);
+    let (mut ends, mut bridge) = (Memory::small(), Memory::small());
+    let mut sockets = [
+        ends.umem.bind(&options(outside)).unwrap(),
+        bridge.umem.bind(&BindOptions { rx: 32, ..options(first) }).unwrap(),
+        bridge.umem.bind(&options(second)).unwrap(),
+        ends.umem.bind(&BindOptions { rx: 16, ..options(inside) }).unwrap(),
+    ];
+    let programs =
+        [first, inside].map(|port| Redirect::attach(port, Choice::Queue, 1, Mode::Native, false).unwrap());
+    programs[0].set(0, &sockets[1]).unwrap();
+    programs[1].set(0, &sockets[3]).unwrap();
+    let [
+        (_, mut tx, _, mut completion),
+        (mut in_rx, _, mut in_fill, _),
+        (_, mut out_tx, _, mut out_completion),
+        (mut rx, _, mut fill, _),
+    ] = sockets.each_mut().map(rings);
+    ends.fill(&mut fill, 64);
+    bridge.fill(&mut in_fill, 64);
+
+    let (mut sent, mut arrived, mut last) = (0_u64, 0_u64, None);
+    for burst in (1..=48).cycle().take(2000) {
+        let packets = (0..burst)
+            .map(|_| {
+                let mut packet = ends.packet(0, 0, 64);
+                sent += 1;
+                ends.umem.bytes_mut(&mut packet)[20..28].copy_from_slice(&sent.to_ne_bytes());
+                packet
+            })
+            .collect();
+        ends.send(&mut tx, &mut completion, packets);
+        let mut crossing = Vec::new();
+        in_rx.receive(40, |packet| crossing.push(packet));
+        let count = crossing.len();
+        bridge.send(&mut out_tx, &mut out_completion, crossing);
+        bridge.fill(&mut in_fill, count);
+        let mut got = Vec::new();
+        rx.receive(64, |packet| got.push(packet));
+        for packet in got {
+            let number = ends.umem.bytes(&packet)[20..28].try_into().map(u64::from_ne_bytes).unwrap();
+            assert!(last < Some(number), "{number} comes after {last:?}");
+            last = Some(number);
+            arrived += 1;
+            fill.push(packet.frame()).unwrap();
+        }
+        fill.commit();
+    }
+    // What is still on its way.
+    let lost = || sockets.iter().map(|socket| socket.statistics().unwrap().lost()).sum::<u64>();
+    until("everything has arrived or is lost", || {
+        let mut crossing = Vec::new();
+        in_rx.receive(64, |packet| crossing.push(packet));
+        let count = crossing.len();
+        bridge.send(&mut out_tx, &mut out_completion, crossing);
+        bridge.fill(&mut in_fill, count);
+        arrived += rx.receive(64, |packet| fill.push(packet.frame()).unwrap()) as u64;
+        fill.commit();
+        arrived + lost() == sent
+    });
+    assert!(lost() > 0, "the rings were too small");
+    assert!(arrived > sent / 4, "{arrived} of {sent}");
+    ends.account(64);
+    bridge.account(64);
+    assert_eq!(bridge.spare.len() + ends.spare.len(), 2 * (256 - 64));
+}
