@@ -134,17 +134,23 @@ impl fmt::Display for BindError {
             BindErrorKind::InvalidOptions => return write!(f, "{}", self.source),
             BindErrorKind::NoAfXdp => f.write_str("this kernel has no AF_XDP (CONFIG_XDP_SOCKETS)"),
             BindErrorKind::KernelTooOld if tx_metadata && self.step == Step::Register => {
-                f.write_str("this kernel has no TX metadata (Linux 6.8, its flag since 6.11); make the UMEM without it")
+                f.write_str("this kernel has no TX metadata (Linux 6.11); make the UMEM without it")
             }
-            BindErrorKind::KernelTooOld => f.write_str("this kernel is too old: at least Linux 5.4 is needed"),
-            BindErrorKind::NotPermitted => f.write_str("CAP_NET_RAW is needed in the interface's network namespace"),
+            BindErrorKind::KernelTooOld => {
+                f.write_str("this kernel is too old: at least Linux 5.4 is needed")
+            }
+            BindErrorKind::NotPermitted => {
+                f.write_str("CAP_NET_RAW is needed in the interface's network namespace")
+            }
             BindErrorKind::LockedMemory => write!(
                 f,
                 "the UMEM of {} KiB is more than the memory that may be locked; raise RLIMIT_MEMLOCK \
                  (`ulimit -l`, LimitMEMLOCK= of systemd), grant CAP_IPC_LOCK, or use fewer frames",
                 umem >> 10
             ),
-            BindErrorKind::OutOfMemory => f.write_str("the kernel is out of memory; use fewer frames or smaller rings"),
+            BindErrorKind::OutOfMemory => {
+                f.write_str("the kernel is out of memory; use fewer frames or smaller rings")
+            }
             BindErrorKind::NoSuchInterface => {
                 f.write_str("there is no such interface in this network namespace")
             }
@@ -153,11 +159,11 @@ impl fmt::Display for BindError {
                 f.write_str("there is no such queue (`ethtool -l` shows how many there are)")?;
                 if multi_buffer { f.write_str(", or no multi-buffer (Linux 6.6)") } else { Ok(()) }
             }
-            BindErrorKind::QueueBusy => {
-                f.write_str("another socket has the queue; stop the program that does, or choose another queue")
-            }
+            BindErrorKind::QueueBusy => f.write_str(
+                "another socket has the queue; stop the program that does, or choose another queue",
+            ),
             BindErrorKind::NoZeroCopy if is_shared => f.write_str(
-                "no zero copy here, but the UMEM's first socket has it, and all sockets of a UMEM have the same; \
+                "no zero copy here, but the UMEM's first socket has it, and all of them have the same; \
                  bind the first one with Copy::Copy",
             ),
             BindErrorKind::NoZeroCopy => f.write_str(
@@ -165,7 +171,8 @@ impl fmt::Display for BindError {
                  allow copying with Copy::Auto or Copy::Copy",
             ),
             BindErrorKind::NoSpace => f.write_str(
-                "the device has no room for it; a veth needs as many receive queues as its peer has transmit queues",
+                "the device has no room for it; \
+                 a veth needs as many receive queues as its peer has transmit queues",
             ),
             BindErrorKind::Other => write!(f, "{} failed", self.step.name()),
         }?;

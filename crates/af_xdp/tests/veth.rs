@@ -529,6 +529,21 @@ fn interfaces_come_and_go() {
     ours.account(0);
 }
 
+/// A socket may have one direction only; it is not told to do the other for ever.
+#[test]
+fn a_socket_may_only_receive_or_only_send() {
+    let Some(lab) = Lab::enter("a_socket_may_only_receive_or_only_send") else { return };
+    let [left, right] = lab.pair(["la-a", "la-b"], 1, 1500);
+    let memory = Memory::small();
+    let receiver = memory.umem.bind(&BindOptions { tx: 0, ..options(left) }).unwrap();
+    assert!(receiver.rx.is_some() && receiver.tx.is_none());
+    let error = receiver.handle().wake().expect_err("it cannot send");
+    assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
+    let sender = memory.umem.bind(&BindOptions { rx: 0, ..options(right) }).unwrap();
+    assert!(sender.rx.is_none() && sender.tx.is_some());
+    assert_eq!(sender.handle().wake().unwrap(), Wake::Sent);
+}
+
 /// A queue that is about to be free is waited for.
 #[test]
 fn a_busy_queue_is_waited_for() {
