@@ -486,10 +486,12 @@ fn too_little_locked_memory_is_named() {
     let [left, _] = lab.pair(["la-a", "la-b"], 1, 1500);
     const CAP_IPC_LOCK: u32 = 14;
     lab::drop_capability(CAP_IPC_LOCK);
-    // More than any limit that a process gets without being asked: a gibibyte.
-    let memory = Memory::new(&UmemOptions { frames: 1 << 18, ..UmemOptions::default() });
+    // The limit is the whole process's, but counts only without the capability.
+    lab::limit_locked_memory(256 << 10);
+    let memory = Memory::small();
     let error = memory.umem.bind(&options(left)).expect_err("over the limit");
     assert_eq!((error.kind(), error.errno()), (BindErrorKind::LockedMemory, Some(libc::ENOBUFS)), "{error}");
+    assert!(error.to_string().contains("the UMEM of 512 KiB"), "{error}");
     assert!(error.to_string().contains("RLIMIT_MEMLOCK"), "{error}");
 }
 
