@@ -56,7 +56,8 @@ impl Epoch {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests {
     use super::Epoch;
 

@@ -329,7 +329,8 @@ fn address_of(is_v6: bool, [low, high]: [u64; 2]) -> IpAddr {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::wire::protocol;
