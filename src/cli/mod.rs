@@ -3,6 +3,9 @@
 //! 0: done. 1: it failed while running. 2: the command line or the configuration is wrong. Results go to
 //! standard output and nothing else does; errors and progress go to standard error.
 
+mod control;
+mod run;
+mod tell;
 mod top;
 
 use std::io::{self, BufWriter, Write};
@@ -13,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::bench;
 use crate::config::{self, Config};
+use crate::demo;
 use crate::replay::{self, ProgressBar};
 use crate::table::HashKeys;
 
@@ -26,12 +30,30 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// The middlebox: a bridge and stateful firewall on the interfaces that FILE names, until SIGINT or SIGTERM
+    Run(Configuration),
     /// Push a capture through the engine and tell what becomes of its packets and connections
     Replay(Replay),
+    /// Let two real kernels talk TCP through the middlebox, and compare what all three say of it
+    Demo(Demo),
     /// Validate a configuration and print the effective one, every default filled in
     Check(Configuration),
     /// Measure the engine on this machine
     Bench(Bench),
+    /// Show the connections of a running lastack
+    List(control::List),
+    /// Show single connections of a running lastack, by number or filter
+    Get(control::Get),
+    /// Count the connections of a running lastack
+    Count(control::Count),
+    /// End connections of a running lastack
+    Delete(control::Delete),
+    /// End all connections of a running lastack
+    Flush(control::Flush),
+    /// Tell what happens to the connections of a running lastack, as it happens
+    Events(control::Events),
+    /// Show what a running lastack counts
+    Stats(control::Stats),
     /// Watch a running middlebox on the terminal
     Top(top::Top),
 }
@@ -85,6 +107,19 @@ struct Bench {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct Demo {
+    /// Begin all over again until this many seconds have passed
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seconds: u32,
+    /// Be the middlebox of the demo that is this process's parent
+    #[arg(long, value_name = "FILE", hide = true, requires = "parent")]
+    middlebox: Option<PathBuf>,
+    /// The process with which the middlebox has to end
+    #[arg(long, value_name = "PID", hide = true)]
+    parent: Option<u32>,
+}
+
 /// Why a command failed: the message, and which exit status it has.
 enum Failure {
     Usage(String),
@@ -98,9 +133,18 @@ pub fn run() -> ExitCode {
     // Wrong command lines end here, with status 2 and clap's message.
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Run(arguments) => run::run(&arguments),
         Command::Replay(arguments) => run_replay(arguments),
+        Command::Demo(arguments) => run_demo(&arguments),
         Command::Check(arguments) => run_check(&arguments),
         Command::Bench(arguments) => run_bench(&arguments),
+        Command::List(arguments) => control::list(arguments),
+        Command::Get(arguments) => control::get(arguments),
+        Command::Count(arguments) => control::count(arguments),
+        Command::Delete(arguments) => control::delete(arguments),
+        Command::Flush(arguments) => control::flush(arguments),
+        Command::Events(arguments) => control::events(arguments),
+        Command::Stats(arguments) => control::stats(arguments),
         Command::Top(arguments) => top::run(arguments),
     };
     match result {
@@ -158,6 +202,18 @@ fn run_check(arguments: &Configuration) -> Result<(), Failure> {
     let text = config::check(arguments.config.as_deref(), &arguments.set)
         .map_err(|errors| Failure::Usage(errors.to_string()))?;
     io::stdout().write_all(text.as_bytes()).map_err(output_failure)
+}
+
+fn run_demo(arguments: &Demo) -> Result<(), Failure> {
+    if let (Some(configuration), Some(parent)) = (&arguments.middlebox, arguments.parent) {
+        let error = demo::become_middlebox(configuration, parent);
+        return Err(Failure::Running(format!("the middlebox: {error}")));
+    }
+    match demo::demo(&demo::Options { seconds: arguments.seconds }, &mut io::stdout().lock()) {
+        Ok(()) => Ok(()),
+        Err(demo::Error::Output(error)) => Err(output_failure(error)),
+        Err(error) => Err(Failure::Running(format!("demo: {error}"))),
+    }
 }
 
 fn run_bench(arguments: &Bench) -> Result<(), Failure> {

@@ -28,6 +28,7 @@ mod print;
 mod quantity;
 mod read;
 mod schema;
+mod split;
 #[cfg(test)]
 mod tests;
 mod validate;

@@ -14,14 +14,27 @@
 //! | `protocol.rs` | requests and the lines of answers |
 //! | `filter.rs` | which connections are meant |
 //! | `stats.rs` | the numbers |
-//! | `server.rs`, `client.rs` | both ends of the socket |
+//! | `server.rs`, `place.rs` | the daemon's end: its clients, and its place in the file system |
+//! | `session.rs`, `output.rs` | one client, and what it has still to be sent |
+//! | `task.rs`, `scan.rs` | answers that take a while |
+//! | `client.rs` | the other end |
 
 pub mod client;
 pub mod filter;
+mod output;
+mod place;
 pub mod protocol;
+mod scan;
+mod server;
+mod session;
 pub mod stats;
+mod task;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 pub use client::Client;
 pub use filter::Filter;
+pub use place::Error;
 pub use protocol::{Command, Line, Request};
+pub use server::{MOST_CLIENTS, Server};
 pub use stats::Stats;

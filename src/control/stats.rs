@@ -385,7 +385,7 @@ fn frames_of(plane: &Plane, reports: &[Report]) -> UmemFrames {
         sum.filling += frames.filling;
         sum.sending += frames.sending;
     }
-    let found = (sum.free + sum.held + sum.under_way) as i64 + sum.filling + sum.sending;
+    let found = (sum.free + sum.held) as i64 + sum.under_way + sum.filling + sum.sending;
     UmemFrames {
         total: plane.umem_frames,
         size: plane.frame_size,
@@ -393,7 +393,7 @@ fn frames_of(plane: &Plane, reports: &[Report]) -> UmemFrames {
         filling: sum.filling,
         sending: sum.sending,
         held: sum.held,
-        under_way: sum.under_way,
+        under_way: u64::try_from(sum.under_way).unwrap_or(0),
         unaccounted: plane.umem_frames as i64 - found,
     }
 }

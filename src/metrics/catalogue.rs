@@ -185,7 +185,7 @@ fn umem(plane: &Plane, workers: &[Worker]) -> [Family; 4] {
         for (place, number) in [
             ("free", Value::Whole(frames.free)),
             ("held", Value::Whole(frames.held)),
-            ("under_way", Value::Whole(frames.under_way)),
+            ("under_way", Value::Signed(frames.under_way)),
             ("filling", Value::Signed(frames.filling)),
             ("sending", Value::Signed(frames.sending)),
         ] {

@@ -139,6 +139,11 @@ impl Log {
         self.0.published.load(Ordering::Acquire)
     }
 
+    /// Whether anybody listens.
+    pub fn is_wanted(&self) -> bool {
+        self.0.listeners.load(Ordering::SeqCst) > 0
+    }
+
     /// How many events it holds.
     pub fn capacity(&self) -> u64 {
         self.0.ring.capacity()
@@ -321,5 +326,194 @@ fn address_of(is_v6: bool, [low, high]: [u64; 2]) -> IpAddr {
         Ipv6Addr::from_bits(u128::from(low) | u128::from(high) << 64).into()
     } else {
         Ipv4Addr::from_bits(low as u32).into()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::wire::protocol;
+
+    fn record(id: u64) -> Record {
+        Record {
+            id,
+            zone: 7,
+            protocol: protocol::TCP,
+            originator: (Ipv4Addr::new(10, 0, 0, 1).into(), 40_000),
+            responder: (Ipv4Addr::new(10, 0, 0, 2).into(), 80),
+            states: Some([State::FinWait2, State::CloseWait]),
+            replied: true,
+            end: None,
+            started: Time::from_nanoseconds(1_700_000_000_000_000_000),
+            last_seen: Time::from_nanoseconds(1_700_000_001_000_000_000),
+            deadline: Tick::new(u32::MAX),
+            packets: [3, u64::MAX],
+            bytes: [u64::MAX, 5],
+        }
+    }
+
+    fn change(sequence: u64) -> Change {
+        Change { sequence, index: Index::new(1 << 27), before: Some([State::FinWait1, State::CloseWait]) }
+    }
+
+    /// A log whose newest event is `newest`, heard from the beginning.
+    fn heard(capacity: usize, newest: u64) -> (Vec<u64>, Vec<(u64, u64)>) {
+        let ((writer, log), epoch) = (with_capacity(capacity), Epoch::default());
+        let mut listener = log.listen(&epoch);
+        assert_eq!(listener.position(&epoch), Some(0));
+        for number in 1..=newest {
+            writer.write(Kind::New, change(number), &record(number));
+        }
+        writer.publish(newest);
+        let (mut events, mut missed) = (Vec::new(), Vec::new());
+        while let Some(heard) = listener.next() {
+            match heard {
+                Heard::Event(event) => {
+                    assert_eq!(event.record.id, event.change.sequence);
+                    events.push(event.change.sequence);
+                }
+                Heard::Missed { from, to } => missed.push((from, to)),
+            }
+        }
+        (events, missed)
+    }
+
+    #[test]
+    fn an_event_is_heard_as_it_was_told() {
+        let v6 = (Ipv6Addr::new(0xfd00, 1, 2, 3, 4, 5, 6, 7).into(), 0);
+        let icmp = Record { protocol: 58, originator: v6, responder: v6, states: None, ..record(1) };
+        let records = [
+            (Kind::New, Change { before: None, ..change(1) }, record((1 << 48) - 1)),
+            (Kind::Changed, change(2), Record { replied: false, zone: u16::MAX, ..record(2) }),
+            (Kind::Ended, change(3), Record { end: Some(End::Reused), ..record(3) }),
+            (Kind::Ended, Change { before: None, ..change(4) }, Record { end: Some(End::Closed), ..icmp }),
+        ];
+        for (kind, change, record) in records {
+            let event = unpack(change.sequence, &pack(kind, change, &record));
+            assert_eq!(event, Event { kind, change, record });
+        }
+    }
+
+    #[test]
+    fn what_the_ring_has_is_heard_and_what_it_has_not_is_named_without_overlap_or_gap() {
+        for (capacity, newest) in [(16, 5), (16, 16), (16, 17), (16, 1000), (1, 3), (2, 9), (64, 65)] {
+            let (events, missed) = heard(capacity, newest);
+            let mut numbers = events.clone();
+            numbers.extend(missed.iter().flat_map(|&(from, to)| from..=to));
+            numbers.sort_unstable();
+            assert_eq!(numbers, (1..=newest).collect::<Vec<_>>(), "{events:?} {missed:?}");
+            assert_eq!(missed.is_empty(), newest <= capacity as u64);
+            let least = (capacity - capacity / 8).min(newest as usize);
+            assert!(events.len() >= least, "only what was overwritten, and a little more: {missed:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_told_what_is_not_published() {
+        let ((writer, log), epoch) = (with_capacity(4), Epoch::default());
+        let mut listener = log.listen(&epoch);
+        assert_eq!(listener.position(&epoch), Some(0));
+        writer.write(Kind::New, change(1), &record(1));
+        assert_eq!(listener.next(), None);
+        writer.publish(1);
+        assert!(matches!(listener.next(), Some(Heard::Event(event)) if event.record == record(1)));
+        assert_eq!(listener.next(), None);
+    }
+
+    #[test]
+    fn a_listener_begins_behind_the_turn_that_may_not_have_seen_it() {
+        let ((writer, log), epoch) = (with_capacity(4), Epoch::default());
+        epoch.begin();
+        assert!(!writer.is_wanted());
+        let mut listener = log.listen(&epoch);
+        assert_eq!((listener.position(&epoch), listener.next()), (None, None));
+        // The turn began without a listener: its three changes are counted, not written.
+        writer.publish(3);
+        epoch.end();
+        assert_eq!(listener.position(&epoch), Some(3));
+        epoch.begin();
+        assert!(writer.is_wanted());
+        writer.write(Kind::Changed, change(4), &record(4));
+        writer.publish(4);
+        epoch.end();
+        assert!(matches!(listener.next(), Some(Heard::Event(event)) if event.change.sequence == 4));
+        drop(listener);
+        assert!(!writer.is_wanted(), "nobody is left");
+    }
+
+    #[test]
+    fn a_change_that_the_worker_left_out_is_missed_rather_than_waited_for() {
+        let ((writer, log), epoch) = (with_capacity(4), Epoch::default());
+        let mut listener = log.listen(&epoch);
+        assert_eq!(listener.position(&epoch), Some(0));
+        writer.write(Kind::New, change(2), &record(2));
+        writer.publish(2);
+        assert_eq!(listener.next(), Some(Heard::Missed { from: 1, to: 1 }));
+        assert!(matches!(listener.next(), Some(Heard::Event(event)) if event.change.sequence == 2));
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use loom::{sync::Arc, thread};
+
+    use super::*;
+    use crate::wire::protocol;
+
+    /// Two turns of a worker with one change each, and a listener that comes in between anywhere: what lies
+    /// behind its position is there to the last.
+    #[test]
+    fn a_listener_hears_everything_behind_its_position_in_every_interleaving() {
+        loom::model(|| {
+            let (writer, log) = with_capacity(2);
+            let epoch = Arc::new(Epoch::default());
+            let worker = thread::spawn({
+                let epoch = Arc::clone(&epoch);
+                move || {
+                    for sequence in 1..=2 {
+                        epoch.begin();
+                        if writer.is_wanted() {
+                            let change = Change { sequence, index: Index::new(0), before: None };
+                            writer.write(Kind::New, change, &record(sequence));
+                        }
+                        writer.publish(sequence);
+                        epoch.end();
+                    }
+                }
+            });
+            let mut listener = log.listen(&epoch);
+            let position = loop {
+                match listener.position(&epoch) {
+                    Some(position) => break position,
+                    None => thread::yield_now(),
+                }
+            };
+            worker.join().expect("the worker does not panic");
+            for number in position + 1..=2 {
+                match listener.next() {
+                    Some(Heard::Event(event)) => assert_eq!(event.record.id, number),
+                    other => panic!("{other:?} in place of {number}"),
+                }
+            }
+            assert_eq!(listener.next(), None);
+        });
+    }
+
+    fn record(id: u64) -> Record {
+        Record {
+            id,
+            zone: 0,
+            protocol: protocol::UDP,
+            originator: (Ipv4Addr::LOCALHOST.into(), 1),
+            responder: (Ipv4Addr::LOCALHOST.into(), 2),
+            states: None,
+            replied: false,
+            end: None,
+            started: Time::default(),
+            last_seen: Time::default(),
+            deadline: Tick::new(0),
+            packets: [1, 0],
+            bytes: [28, 0],
+        }
     }
 }

@@ -15,10 +15,13 @@
 
 pub mod epoch;
 pub mod events;
+pub mod listing;
 pub mod plane;
 pub mod report;
 mod ring;
 mod sync;
+#[cfg(all(test, not(loom)))]
+pub(crate) mod testing;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

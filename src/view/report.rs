@@ -46,12 +46,13 @@ pub struct Frames {
     pub free: u64,
     /// Held: fragments that wait for the rest of their datagram.
     pub held: u64,
-    /// On their way: between two rings, counted at the end of a turn.
-    pub under_way: u64,
-    /// Given to the kernel to receive into and not come back yet. Of one worker the difference may be
-    /// negative, where another one's frames came back to it; of all workers it is not.
+    /// On their way from worker to worker, and the beginnings of packets whose end has not come yet. Of one
+    /// worker this may be negative, as may the next two, where another one's frames came to it; of all
+    /// workers together none is.
+    pub under_way: i64,
+    /// Given to the kernel to receive into and not come back yet; as [`Frames::under_way`].
     pub filling: i64,
-    /// Given to the kernel to send and not come back yet; as [`Frames::filling`].
+    /// Given to the kernel to send and not come back yet; as [`Frames::under_way`].
     pub sending: i64,
 }
 
@@ -93,16 +94,13 @@ pub enum Loss {
     TransmitFull,
     /// The port it should leave by is down or gone.
     PortDown,
-    /// A fragment, and as many frames as may wait are waiting already.
-    FragmentsFull,
     /// Longer than a packet can be that is put together from several frames.
     TooLong,
 }
 
 impl Loss {
     /// Every loss, in the order of their numbers.
-    pub const ALL: [Loss; 5] =
-        [Loss::HandOverFull, Loss::TransmitFull, Loss::PortDown, Loss::FragmentsFull, Loss::TooLong];
+    pub const ALL: [Loss; 4] = [Loss::HandOverFull, Loss::TransmitFull, Loss::PortDown, Loss::TooLong];
 
     /// The name in JSON and statistics, beside the names of [`crate::shard::Reason`].
     pub const fn name(self) -> &'static str {
@@ -110,7 +108,6 @@ impl Loss {
             Loss::HandOverFull => "hand_over_full",
             Loss::TransmitFull => "transmit_full",
             Loss::PortDown => "port_down",
-            Loss::FragmentsFull => "fragments_full",
             Loss::TooLong => "too_long",
         }
     }

@@ -80,7 +80,7 @@ impl Numbers {
             frames: Frames {
                 free: self.next(),
                 held: self.next(),
-                under_way: self.next(),
+                under_way: self.next() as i64,
                 filling: signed(),
                 sending: -signed(),
             },

@@ -1,0 +1,35 @@
+//! What needs real interfaces: everything here happens in network namespaces of its own, and needs root.
+//!
+//! Without root each test says in one line that it was skipped; with it none is.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+mod attach;
+mod lab;
+mod links;
+mod steering;
+mod veth;
+
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
+
+/// Whether the process is root; where it is not, a line says that the test is skipped.
+pub(crate) fn is_root(test: &str) -> bool {
+    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    if !is_root {
+        let line = format!("skipped: {test} needs root (CAP_SYS_ADMIN, CAP_NET_ADMIN)\n");
+        // Not eprintln: the harness hides that where a test passes.
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+    }
+    is_root
+}
+
+/// Waits until `condition` holds, which the kernel brings about in its own time, and fails after ten seconds.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(10), "not within ten seconds: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
