@@ -2,12 +2,18 @@
 //!
 //! It is given back by dropping [`Screen`], and by the panic hook before the message is printed, which would
 //! else be lost with the alternate screen.
+//!
+//! A terminal that is closed says so to whoever polls it. crossterm does not ask, and would go on reading
+//! nothing for ever; so it is asked only while the terminal is there.
 
 use std::io::{self, Stdout};
+use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, Event, KeyEvent};
 use ratatui::crossterm::terminal::{
@@ -23,6 +29,9 @@ const AT_ONCE: usize = 256;
 /// The terminal, as long as it is ours.
 pub(super) struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// Tells of standard input: that there is some, and that there will never be any more.
+    poll: Poll,
+    events: Events,
     /// Set by a signal that asks for the end.
     end: Arc<AtomicBool>,
 }
@@ -42,10 +51,13 @@ impl Screen {
         for signal in [SIGTERM, SIGINT, SIGHUP] {
             signal_hook::flag::register(signal, Arc::clone(&end))?;
         }
+        let poll = Poll::new()?;
+        poll.registry().register(&mut SourceFd(&io::stdin().as_raw_fd()), Token(0), Interest::READABLE)?;
+        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
         give_back_on_panic();
         enable_raw_mode()?;
         // From here on an error has to give it back: `taken` does when it is dropped.
-        let taken = Screen { terminal: Terminal::new(CrosstermBackend::new(io::stdout()))?, end };
+        let taken = Screen { terminal, poll, events: Events::with_capacity(4), end };
         execute!(io::stdout(), EnterAlternateScreen, cursor::Hide)?;
         Ok(taken)
     }
@@ -61,11 +73,19 @@ impl Screen {
         Ok(())
     }
 
-    /// What the terminal tells within `time`; at once where there is something.
+    /// What the terminal tells within `time`; at once where there is something. It fails where the terminal
+    /// was closed.
     pub(super) fn inputs(&mut self, time: Duration) -> io::Result<Vec<Input>> {
+        if let Err(error) = self.poll.poll(&mut self.events, Some(time))
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            return Err(error);
+        }
+        if self.events.iter().any(|event| event.is_read_closed() || event.is_error()) {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it was closed"));
+        }
         let mut inputs = Vec::new();
-        let mut patience = time;
-        while inputs.len() < AT_ONCE && self.poll(patience)? {
+        while inputs.len() < AT_ONCE && is_something_there()? {
             inputs.push(match event::read()? {
                 Event::Key(key) => Input::Key(key),
                 Event::Resize(..)
@@ -74,17 +94,16 @@ impl Screen {
                 | Event::Mouse(_)
                 | Event::Paste(_) => Input::Resized,
             });
-            patience = Duration::ZERO;
         }
         Ok(inputs)
     }
+}
 
-    /// Whether there is something to read; a signal in between is nothing.
-    fn poll(&self, time: Duration) -> io::Result<bool> {
-        match event::poll(time) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
-            result => result,
-        }
+/// Whether there is something to read; a signal in between is nothing.
+fn is_something_there() -> io::Result<bool> {
+    match event::poll(Duration::ZERO) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+        result => result,
     }
 }
 

@@ -234,8 +234,8 @@ fn states<'a>(app: &'a App, moment: &Moment, theme: Theme, width: u16) -> Conten
         cells.push(if is_still { Span::styled(change, theme.faint()) } else { Span::raw(change) });
         cells
     });
-    let ends: Vec<String> =
-        moment.ends.iter().map(|(name, of_them)| format!("{name} {}", rate(*of_them))).collect();
+    let rates = moment.ends.iter().filter_map(|(name, rate)| Some((name, (*rate)?)));
+    let ends: Vec<String> = rates.map(|(name, rate)| format!("{name} {}", short(rate))).collect();
     let (opening, ending) = (rate(moment.opening), rate(moment.ending));
     Content {
         columns,
