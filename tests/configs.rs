@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lastack::config::{self, Config};
+use lastack::config::{self, Config, Multicast};
 use lastack::tcp::{InexactRst, TimeWaitReuse};
 use lastack::time::Span;
 
@@ -23,9 +23,10 @@ fn every_configuration_that_is_shipped_loads_and_changes_something() {
     let mut names: Vec<String> = std::fs::read_dir(directory())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".toml"))
         .collect();
     names.sort();
-    for expected in ["firewall.toml", "lab.toml", "replay.toml", "rfc-timers.toml", "strict.toml"] {
+    for expected in ["bridge-firewall.toml", "firewall.toml", "lab.toml", "replay.toml", "rfc-timers.toml", "strict.toml"] {
         assert!(names.iter().any(|name| name == expected), "configs/{expected} is missing");
     }
     for name in names {
@@ -66,6 +67,37 @@ fn the_firewall_lets_connections_begin_inside_only() {
     assert_eq!(config.bridges.len(), 1);
     assert_eq!(config.bridges[0].ports, ["inside", "outside"]);
     assert_eq!(config.bridges[0].new_from, ["inside"]);
+}
+
+#[test]
+fn the_units_firewall_lets_the_lan_begin_and_shows_its_metrics_to_this_machine_only() {
+    let config = load("bridge-firewall.toml");
+    assert_eq!(config.bridges.len(), 1);
+    assert_eq!(config.bridges[0].ports, ["lan", "wan"]);
+    assert_eq!(config.bridges[0].new_from, ["lan"]);
+    assert_eq!(config.bridges[0].multicast, Multicast::Pass);
+    assert!(config.metrics.is_some_and(|address| address.ip().is_loopback()));
+}
+
+/// The values of a directive of the unit.
+fn unit_values(directive: &str) -> Vec<String> {
+    let unit = std::fs::read_to_string(directory().join("lastack.service")).unwrap();
+    let values = unit.lines().filter_map(|line| line.strip_prefix(directive)?.strip_prefix('='));
+    values.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_unit_has_the_capabilities_it_needs_and_no_other_and_a_place_for_the_socket() {
+    let five = "CAP_NET_ADMIN CAP_NET_RAW CAP_BPF CAP_PERFMON CAP_IPC_LOCK";
+    assert_eq!(unit_values("AmbientCapabilities"), [five]);
+    assert_eq!(unit_values("CapabilityBoundingSet"), [five]);
+    assert_eq!(unit_values("LimitMEMLOCK"), ["infinity"]);
+    let runtime = unit_values("RuntimeDirectory");
+    let socket = load("bridge-firewall.toml").control_socket;
+    assert_eq!(socket.parent(), Some(Path::new("/run").join(&runtime[0]).as_path()));
+    // Started again after a fault, but not after a mistake that only an editor can mend.
+    assert_eq!(unit_values("Restart"), ["on-failure"]);
+    assert_eq!(unit_values("RestartPreventExitStatus"), ["2"]);
 }
 
 #[test]
