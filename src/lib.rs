@@ -14,8 +14,12 @@
 //! A module imports only from those to its right; `tests/layers.rs` holds it.
 //!
 //! ```text
-//! main → cli → demo → { replay, bench, lab } → { config, io } → shard → fragments → { tcp, flow } → wire → time
-//!                                                               shard → { table, timer } → time
+//! main → cli → { demo → { daemon, replay, lab }, top, bench }
+//!                           daemon → { control, metrics, config, xdp → link }
+//!                           replay → { config, io, json }
+//!                           top → { control, config }
+//!                  { control, metrics } → { view, json } → shard → fragments → { tcp, flow } → wire → time
+//!                                                          shard → { table, timer } → time
 //! ```
 //!
 //! | module | its one concern |
@@ -29,11 +33,19 @@
 //! | [`fragments`] | pieces of a datagram, held until it is whole and can be judged once |
 //! | [`shard`] | composes all of these into the way of a packet |
 //! | [`config`] | the configuration: every key described once, read, checked, printed |
+//! | [`view`] | what a worker shows to other threads while it works, and what they may ask of it |
+//! | [`metrics`] | what a monitoring system asks: every number, over HTTP |
+//! | [`json`] | connections as JSON objects, the same ones wherever they are written |
+//! | [`control`] | the socket by which an operator sees and steers a running middlebox: server, protocol, client |
 //! | [`io`] | capture files: where a replay's packets come from, and where the accepted ones go |
+//! | [`link`] | the interfaces of the operating system: facts, changes, what the process may do |
+//! | [`xdp`] | the XDP program that brings each frame to its worker: loaded, attached, tried |
 //! | [`replay`] | a capture through the engine, on the capture's own clock |
 //! | [`bench`](mod@bench) | what the engine does on this machine |
+//! | [`daemon`] | the middlebox: ports, workers, a bridge between them |
 //! | [`demo`] | real TCP between two kernels, and what both and the tracker say of it |
 //! | [`lab`] | laboratories of network namespaces and veth pairs, for the demo and for tests |
+//! | [`top`] | a running middlebox on a terminal |
 //! | [`cli`] | the command line: what is asked, and what the exit status is |
 //!
 //! docs/architecture.md tells the whole story in order, with the reasons for what one would not expect.
@@ -41,15 +53,23 @@
 pub mod bench;
 pub mod cli;
 pub mod config;
+pub mod control;
+pub mod daemon;
 pub mod demo;
 pub mod flow;
 pub mod fragments;
 pub mod io;
+pub mod json;
 pub mod lab;
+pub mod link;
+pub mod metrics;
 pub mod replay;
 pub mod shard;
 pub mod table;
 pub mod tcp;
 pub mod time;
 pub mod timer;
+pub mod top;
+pub mod view;
 pub mod wire;
+pub mod xdp;

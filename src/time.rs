@@ -10,7 +10,7 @@
 //!
 //! [`SystemClock`] is the only place of the project that reads the operating system's clock.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The length of one [`Tick`] in nanoseconds: one millisecond.
 pub const TICK_NANOSECONDS: u64 = 1_000_000;
@@ -117,22 +117,33 @@ impl Span {
     }
 }
 
-/// The operating system's monotonic clock, as [`Time`] since this clock was made.
+/// The operating system's monotonic clock, as [`Time`] since an epoch.
 #[derive(Debug, Clone)]
 pub struct SystemClock {
     started: Instant,
+    /// What the clock said when it was made, in nanoseconds.
+    origin: u64,
 }
 
 impl SystemClock {
     /// A clock whose epoch is now.
     #[expect(clippy::new_without_default, reason = "reading a clock is not a default")]
     pub fn new() -> SystemClock {
-        SystemClock { started: Instant::now() }
+        SystemClock { started: Instant::now(), origin: 0 }
+    }
+
+    /// A clock whose epoch is 1970, as far as the machine knows the time now. It never goes back and takes
+    /// no part in later corrections of the machine's time: timers hang on it.
+    pub fn since_1970() -> SystemClock {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let origin = u64::try_from(since_1970.as_nanos()).unwrap_or(0);
+        SystemClock { started: Instant::now(), origin }
     }
 
     /// The present instant.
     pub fn now(&self) -> Time {
-        Time(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        let elapsed = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        Time(self.origin.saturating_add(elapsed))
     }
 }
 

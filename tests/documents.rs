@@ -5,12 +5,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read or run something fails, and says where")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use lastack::control::Line;
+use lastack::control::stats::{
+    ByName, Connections, Kernel, Memory, Packets, PacketsAndBytes, Port, Queue, Shard, Stats, UmemFrames,
+    Worker,
+};
 use lastack::shard::Reason;
 use lastack::tcp::{Received, Sent, State};
+use serde_json::Value;
 
 fn document(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
@@ -122,6 +129,104 @@ fn every_reason_has_a_cause_and_an_advice() {
         let is_whole = cells.len() == 3 && cells.iter().all(|cell| !cell.is_empty());
         assert!(is_whole && cells[1..].iter().all(|cell| cell.ends_with('.')), "{row}");
     }
+}
+
+/// Statistics with one of everything.
+fn stats() -> Stats {
+    let none = ByName::new;
+    let volume = PacketsAndBytes::default();
+    let (received, sent) = (volume, volume);
+    Stats {
+        time: 0.0,
+        uptime: 0.0,
+        version: String::new(),
+        connections: Connections {
+            live: 0,
+            capacity: 0,
+            fullest: 0.0,
+            created: 0,
+            ended: none(),
+            by_protocol: none(),
+            by_states: none(),
+        },
+        packets: Packets {
+            received: 0,
+            sent: 0,
+            accepted: 0,
+            dropped: 0,
+            by_class: none(),
+            by_reason: none(),
+        },
+        shards: vec![Shard {
+            number: 0,
+            live: 0,
+            capacity: 0,
+            created: 0,
+            ended: 0,
+            accepted: 0,
+            dropped: 0,
+            annexes_exhausted: 0,
+            sequence: 0,
+        }],
+        workers: vec![Worker {
+            number: 0,
+            cpu: None,
+            turns: 0,
+            bursts: 0,
+            sleeps: 0,
+            busy: 0.0,
+            handed_over: 0,
+            taken_over: 0,
+        }],
+        ports: vec![Port {
+            port: String::new(),
+            interface: String::new(),
+            state: String::new(),
+            zone: None,
+            unclaimed: 0,
+            queues: vec![Queue {
+                queue: 0,
+                mode: String::new(),
+                received,
+                sent,
+                lost: none(),
+                kernel: Some(Kernel::default()),
+            }],
+        }],
+        memory: Memory {
+            table: 0,
+            table_resident: None,
+            table_kind: String::new(),
+            frames: UmemFrames::default(),
+        },
+    }
+}
+
+/// The paths of all values in `value`, which lies at `path`.
+fn paths(path: &str, value: &Value) -> BTreeSet<String> {
+    match value {
+        Value::Array(elements) => elements.iter().flat_map(|one| paths(&format!("{path}[]"), one)).collect(),
+        Value::Object(fields) if !fields.is_empty() => {
+            let dot = if path.is_empty() { "" } else { "." };
+            fields.iter().flat_map(|(name, one)| paths(&format!("{path}{dot}{name}"), one)).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            BTreeSet::from([path.to_owned()])
+        }
+    }
+}
+
+#[test]
+fn every_field_of_the_statistics_is_explained_once_and_no_other() {
+    let page = std::fs::read_to_string(document("stats.md")).unwrap();
+    let value = serde_json::to_value(Line::Stats(Box::new(stats()))).unwrap();
+    let mut fields = paths("", &value);
+    // What may be null as a whole has a row of its own.
+    fields.insert("ports[].queues[].kernel".to_owned());
+    let rows = explained(&page);
+    let explained: BTreeSet<String> = rows.iter().map(|row| (*row).to_owned()).collect();
+    assert_eq!(explained, fields);
+    assert_eq!(rows.len(), fields.len(), "each once");
 }
 
 /// Runs one line of the README in a folder that has what the repository's root has, and may be written to.

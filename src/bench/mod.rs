@@ -18,7 +18,7 @@ use clap::ValueEnum;
 
 use crate::config::Config;
 use crate::fragments::Token;
-use crate::shard::{Action, Arrival, BURST, Class, Datagram, Observer, Settings, Shard, Verdict};
+use crate::shard::{Action, Admission, Arrival, BURST, Class, Datagram, Observer, Settings, Shard, Verdict};
 use crate::table::HashKeys;
 use crate::time::{SystemClock, Tick, Time};
 use crate::wire::{Flags, Frame, Link};
@@ -188,7 +188,7 @@ impl Rig {
         let mut arrivals: arrayvec::ArrayVec<Arrival<'_>, BURST> = arrayvec::ArrayVec::new();
         for bytes in self.frames.burst() {
             let frame = Frame::whole(bytes, Link::Ethernet);
-            arrivals.push(Arrival { frame, zone: 0, at: now, token: Token(0) });
+            arrivals.push(Arrival { frame, zone: 0, admission: Admission::ANY, at: now, token: Token(0) });
         }
         self.shard.process(&arrivals, tick, &mut self.verdicts, &mut self.ids);
     }

@@ -3,6 +3,11 @@
 //! 0: done. 1: it failed while running. 2: the command line or the configuration is wrong. Results go to
 //! standard output and nothing else does; errors and progress go to standard error.
 
+mod control;
+mod run;
+mod tell;
+mod top;
+
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +30,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// The middlebox: a bridge and stateful firewall on the interfaces that FILE names, until SIGINT or SIGTERM
+    Run(Configuration),
     /// Push a capture through the engine and tell what becomes of its packets and connections
     Replay(Replay),
     /// Let two real kernels talk TCP through the middlebox, and compare what all three say of it
@@ -33,6 +40,22 @@ enum Command {
     Check(Configuration),
     /// Measure the engine on this machine
     Bench(Bench),
+    /// Show the connections of a running lastack
+    List(control::List),
+    /// Show single connections of a running lastack, by number or filter
+    Get(control::Get),
+    /// Count the connections of a running lastack
+    Count(control::Count),
+    /// End connections of a running lastack
+    Delete(control::Delete),
+    /// End all connections of a running lastack
+    Flush(control::Flush),
+    /// Tell what happens to the connections of a running lastack, as it happens
+    Events(control::Events),
+    /// Show what a running lastack counts
+    Stats(control::Stats),
+    /// Watch a running middlebox on the terminal
+    Top(top::Top),
 }
 
 /// Where the configuration comes from.
@@ -110,10 +133,19 @@ pub fn run() -> ExitCode {
     // Wrong command lines end here, with status 2 and clap's message.
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Run(arguments) => run::run(&arguments),
         Command::Replay(arguments) => run_replay(arguments),
         Command::Demo(arguments) => run_demo(&arguments),
         Command::Check(arguments) => run_check(&arguments),
         Command::Bench(arguments) => run_bench(&arguments),
+        Command::List(arguments) => control::list(arguments),
+        Command::Get(arguments) => control::get(arguments),
+        Command::Count(arguments) => control::count(arguments),
+        Command::Delete(arguments) => control::delete(arguments),
+        Command::Flush(arguments) => control::flush(arguments),
+        Command::Events(arguments) => control::events(arguments),
+        Command::Stats(arguments) => control::stats(arguments),
+        Command::Top(arguments) => top::run(arguments),
     };
     match result {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use toml::de::DeValue;
 
 use super::error::{enumerate, nearest, quoted};
-use super::model::{Bridge, Capacity, Config, Port, Queues};
+use super::model::{Bridge, Capacity, Config, Limit, Port, Queues};
 use super::quantity::{
     DURATION_SHAPE, SIZE_SHAPE, parse_duration, parse_size, print_duration, print_integer, print_size,
 };
@@ -379,6 +379,38 @@ impl Kind<Config> for Listen {
 
     fn accepts(&self) -> String {
         "an address and a port, such as \"127.0.0.1:9464\" or \"[::1]:9464\"".to_owned()
+    }
+}
+
+/// A number of connections that is a pile-up: a share of those that live, or a count.
+pub(super) struct PileUp(pub(super) Field<Config, Limit>);
+
+impl Kind<Config> for PileUp {
+    fn read(&self, target: &mut Config, value: &DeValue<'_>) -> Result<(), String> {
+        let percent = value.as_str().and_then(|text| text.strip_suffix('%')).and_then(|digits| {
+            // parse() would take a sign as well.
+            let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+            digits.parse().ok().filter(|percent| is_number && (1..=100).contains(percent))
+        });
+        let count = integer(value).and_then(|number| u32::try_from(number).ok());
+        let limit = percent.map(Limit::Percent).or(count.map(Limit::Count));
+        *(self.0.get_mut)(target) = limit.ok_or_else(|| format!("must be {}", self.accepts()))?;
+        Ok(())
+    }
+
+    fn print(&self, target: &Config) -> Option<String> {
+        Some(match *(self.0.get)(target) {
+            Limit::Percent(percent) => format!("\"{percent}%\""),
+            Limit::Count(count) => print_integer(count.into()),
+        })
+    }
+
+    fn accepts(&self) -> String {
+        format!(
+            "a share of the live TCP connections from \"1%\" to \"100%\" (from {} connections on), a number of \
+             connections, or 0 for never",
+            Limit::FEW
+        )
     }
 }
 

@@ -28,6 +28,7 @@ mod print;
 mod quantity;
 mod read;
 mod schema;
+mod split;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -37,7 +38,9 @@ use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 pub use error::Errors;
-pub use model::{Bridge, Capacity, Config, Multicast, OnInvalid, Port, Queues, Steering, Wait, Workers, Xdp};
+pub use model::{
+    Bridge, Capacity, Config, Limit, Multicast, OnInvalid, Port, Queues, Steering, Top, Wait, Workers, Xdp,
+};
 
 /// The most bytes of a file that are read: a thousand times what a long configuration has.
 const MOST_BYTES: u64 = 4 << 20;

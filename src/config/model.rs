@@ -33,6 +33,8 @@ pub struct Config {
     pub control_socket: PathBuf,
     /// `[metrics] listen`: where metrics are served; `None` is nowhere.
     pub metrics: Option<SocketAddr>,
+    /// `[top]`: what `lastack top` warns of.
+    pub top: Top,
 }
 
 impl Default for Config {
@@ -48,6 +50,7 @@ impl Default for Config {
             fragments: fragments::Policy::default(),
             control_socket: PathBuf::from("/run/lastack/control.sock"),
             metrics: None,
+            top: Top::default(),
         }
     }
 }
@@ -182,4 +185,51 @@ pub enum OnInvalid {
     Drop,
     /// They pass; what a policy refused is dropped even so.
     Pass,
+}
+
+/// How many connections in a state are a pile-up that `lastack top` warns of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Top {
+    /// Of TIME_WAIT: many short connections.
+    pub time_wait_warn: Limit,
+    /// Of CLOSE_WAIT: a program that does not close what its peer has closed.
+    pub close_wait_warn: Limit,
+    /// Of SYN_RECEIVED: a flood, or a server that answers nobody.
+    pub syn_received_warn: Limit,
+}
+
+impl Default for Top {
+    fn default() -> Top {
+        Top {
+            // Each lasts a minute, so that a busy web server's peers are mostly there.
+            time_wait_warn: Limit::Percent(80),
+            close_wait_warn: Limit::Percent(20),
+            syn_received_warn: Limit::Percent(20),
+        }
+    }
+}
+
+/// How many connections are too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// This share of the live TCP connections, once [`Limit::FEW`] are in the state: two of three say nothing.
+    Percent(u8),
+    /// This many; 0 is no limit.
+    Count(u32),
+}
+
+impl Limit {
+    /// So many connections in a state are never a pile-up by their share.
+    pub const FEW: u64 = 100;
+
+    /// Whether `number` of `live` connections is that many.
+    pub const fn is_reached(self, number: u64, live: u64) -> bool {
+        match self {
+            Limit::Percent(percent) => {
+                number >= Limit::FEW && number.saturating_mul(100) >= live.saturating_mul(percent as u64)
+            }
+            Limit::Count(0) => false,
+            Limit::Count(count) => number >= count as u64,
+        }
+    }
 }

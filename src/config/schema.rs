@@ -10,8 +10,8 @@
 //! they are what [`Config::default`] holds.
 
 use super::kind::{
-    Choice, Connections, Cpus, Duration, Flag, Kind, Label, Listen, Memory, NewFrom, Number, PortPair,
-    QueueList, Socket, Words, field,
+    Choice, Connections, Cpus, Duration, Flag, Kind, Label, Listen, Memory, NewFrom, Number, PileUp,
+    PortPair, QueueList, Socket, Words, field,
 };
 use super::model::{Bridge, Config, Multicast, OnInvalid, Port, Steering, Wait, Xdp};
 use crate::tcp::{InexactRst, TimeWaitOverflow, TimeWaitReuse};
@@ -145,6 +145,11 @@ pub(super) static SECTIONS: &[Section] = &[
     },
     Section { name: "control", doc: "How an operator reaches `lastack run`.", shape: Shape::Once(CONTROL) },
     Section { name: "metrics", doc: "How a monitoring system does.", shape: Shape::Once(METRICS) },
+    Section {
+        name: "top",
+        doc: "What `lastack top` warns of: so many TCP connections of which either endpoint is in a state.",
+        shape: Shape::Once(TOP),
+    },
 ];
 
 const TABLE: &[Key<Config>] = &[
@@ -397,8 +402,36 @@ const METRICS: &[Key<Config>] = &[Key {
     name: "listen",
     kind: &Listen,
     presence: Optional { absent: "no endpoint", example: "\"127.0.0.1:9464\"" },
-    doc: "Where metrics are served over HTTP.",
+    doc: "Where metrics are served over HTTP, to whoever asks: an address that others reach needs a firewall.",
 }];
+
+/// The description of a number of connections that is a pile-up.
+macro_rules! pile_up {
+    ($name:ident, $doc:literal) => {
+        Key {
+            name: stringify!($name),
+            kind: &PileUp(field!(Config, top.$name)),
+            presence: Defaulted,
+            doc: $doc,
+        }
+    };
+}
+
+const TOP: &[Key<Config>] = &[
+    pile_up!(
+        time_wait_warn,
+        "Connections in TIME_WAIT: many short ones. They cost memory for 2 `tcp.msl` each, no more; \
+         `tcp.time_wait_max` bounds them."
+    ),
+    pile_up!(
+        close_wait_warn,
+        "Connections in CLOSE_WAIT: a program that does not close what its peer has closed."
+    ),
+    pile_up!(
+        syn_received_warn,
+        "Connections in SYN_RECEIVED: a SYN flood, or answers that do not reach those who began."
+    ),
+];
 
 impl Words for Wait {
     const WORDS: &'static [(Wait, &'static str, &'static str)] = &[

@@ -101,6 +101,9 @@ const ROWS: &[Row] = &[
     ("metrics.listen", "\"[::1]:9464\"", |c| {
         c.metrics = Some(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 9464)))
     }),
+    ("top.time_wait_warn", "\"1%\"", |c| c.top.time_wait_warn = Limit::Percent(1)),
+    ("top.close_wait_warn", "1_000", |c| c.top.close_wait_warn = Limit::Count(1_000)),
+    ("top.syn_received_warn", "0", |c| c.top.syn_received_warn = Limit::Count(0)),
 ];
 
 #[test]
@@ -260,7 +263,7 @@ fn unknown_names_come_with_the_nearest_right_one() {
             &[],
             &[
                 "lastack.toml:1:2: [logging]: unknown section; the sections are [table], [workers], [[port]], \
-               [[bridge]], [tcp], [udp], [icmp], [other], [ip], [fragments], [control] and [metrics]",
+               [[bridge]], [tcp], [udp], [icmp], [other], [ip], [fragments], [control], [metrics] and [top]",
             ],
         ),
         ("msl = 1", &[], &["lastack.toml:1:1: msl: a key outside of any section; it belongs to [tcp]"]),
@@ -741,4 +744,26 @@ fn assert_answered(content: &str, sets: &[String]) {
             }
         }
     }
+}
+
+#[test]
+fn a_pile_up_is_a_share_or_a_number_and_nothing_else() {
+    let right = "must be a share of the live TCP connections from \"1%\" to \"100%\" (from 100 connections on), a \
+                 number of connections, or 0 for never";
+    for value in ["\"0%\"", "\"101%\"", "\"+5%\"", "\"%\"", "\"5\"", "-1", "4294967296", "0.5", "true"] {
+        let key = "top.time_wait_warn";
+        let expected = format!("--set {key}={value}: [top] time_wait_warn = {value}: {right}");
+        assert_eq!(wrong("", &[&format!("{key}={value}")]), [expected]);
+    }
+}
+
+#[test]
+fn a_share_is_reached_only_by_more_than_a_few_and_a_number_by_itself() {
+    let share = Limit::Percent(20);
+    assert!(!share.is_reached(99, 99), "a few connections are no pile-up");
+    assert!(share.is_reached(100, 500));
+    assert!(!share.is_reached(100, 501));
+    assert!(Limit::Count(7).is_reached(7, 1_000_000));
+    assert!(!Limit::Count(7).is_reached(6, 6));
+    assert!(!Limit::Count(0).is_reached(u64::MAX, 1), "0 is never");
 }

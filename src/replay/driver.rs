@@ -7,11 +7,13 @@ use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 
 use super::Error;
-use super::sink::{PacketLine, Sink, Summary, protocol_name};
+use super::sink::{PacketLine, Sink, Summary};
 use crate::fragments::Token;
 use crate::io::{Batch, CaptureWriter, Packet, Timestamp};
+use crate::json::protocol_name;
 use crate::shard::{
-    Action, Arrival, BURST, Counters, Datagram, Observer, Record, Shard, Verdict, steering_hash,
+    Action, Admission, Arrival, BURST, Change, Counters, Datagram, Observer, Record, Shard, Verdict,
+    steering_hash,
 };
 use crate::table::Index;
 use crate::time::{MAX_TIMEOUT, TICK_NANOSECONDS, Tick, Time};
@@ -64,7 +66,7 @@ impl Observer for Hub<'_> {
         self.last_id
     }
 
-    fn ended(&mut self, record: &Record) {
+    fn ended(&mut self, _: Change, record: &Record) {
         self.ended.push(*record);
     }
 
@@ -135,7 +137,13 @@ impl<'a> Driver<'a> {
             self.now = at;
             owner = shard;
             self.packets += 1;
-            burst.push(Arrival { frame, zone: 0, at, token: Token(packet.number) });
+            burst.push(Arrival {
+                frame,
+                zone: 0,
+                admission: Admission::ANY,
+                at,
+                token: Token(packet.number),
+            });
             if self.tells_packets {
                 self.tell_one(owner, &packet, &mut burst)?;
             }

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::IpAddr;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-use super::sink::{PacketLine, Sink, Summary, protocol_name};
+use super::sink::{PacketLine, Sink, Summary};
+use crate::json::{Connection, StateName, names, protocol_name};
 use crate::shard::{Action, Class, Reason, Record, Verdict};
-use crate::tcp::{Detail, State};
+use crate::tcp::Detail;
 use crate::time::Tick;
 
 /// Writes JSON Lines.
@@ -60,51 +61,11 @@ struct DetailObject {
     window: u32,
 }
 
-struct StateName(State);
-
-impl Serialize for StateName {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.name())
-    }
-}
-
 #[derive(Serialize)]
-struct ConnectionObject<'a> {
+struct ConnectionObject {
     record: &'static str,
-    id: u64,
-    zone: u16,
-    protocol: &'a str,
-    original: Tuple,
-    reply: Tuple,
-    states: Option<[StateName; 2]>,
-    end: Option<&'static str>,
-    started: f64,
-    last_seen: f64,
-    expires_in: Option<f64>,
-    packets: Pair,
-    bytes: Pair,
-}
-
-#[derive(Serialize)]
-struct Tuple {
-    source: IpAddr,
-    source_port: Option<u16>,
-    destination: IpAddr,
-    destination_port: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    icmp_id: Option<u16>,
-}
-
-#[derive(Serialize)]
-struct Pair {
-    original: u64,
-    reply: u64,
-}
-
-impl From<[u64; 2]> for Pair {
-    fn from([original, reply]: [u64; 2]) -> Pair {
-        Pair { original, reply }
-    }
+    #[serde(flatten)]
+    connection: Connection<'static>,
 }
 
 #[derive(Serialize)]
@@ -161,23 +122,7 @@ impl Sink for Lines<'_> {
     }
 
     fn connection(&mut self, record: &Record, now: Tick) -> io::Result<()> {
-        let (original, reply) = tuples(record);
-        let expires_in = record.deadline.since(now).milliseconds();
-        self.line(&ConnectionObject {
-            record: "connection",
-            id: record.id,
-            zone: record.zone,
-            protocol: &protocol_name(record.protocol, record.originator.0.is_ipv6()),
-            original,
-            reply,
-            states: record.states.map(names),
-            end: record.end.map(|end| end.name()),
-            started: record.started.seconds(),
-            last_seen: record.last_seen.seconds(),
-            expires_in: record.end.is_none().then(|| f64::from(expires_in) / 1e3),
-            packets: record.packets.into(),
-            bytes: record.bytes.into(),
-        })
+        self.line(&ConnectionObject { record: "connection", connection: Connection::of(record, now) })
     }
 
     fn summary(&mut self, summary: &Summary<'_>) -> io::Result<()> {
@@ -201,24 +146,4 @@ impl Sink for Lines<'_> {
         })?;
         self.out.flush()
     }
-}
-
-fn names(states: [State; 2]) -> [StateName; 2] {
-    states.map(StateName)
-}
-
-/// The original and the reply tuple: the same turned round, as long as nothing translates. ICMP queries have
-/// an identifier in place of ports, and what has neither has none.
-fn tuples(record: &Record) -> (Tuple, Tuple) {
-    use crate::wire::protocol::{TCP, UDP};
-    let has_ports = matches!(record.protocol, TCP | UDP);
-    let icmp_id = record.is_icmp().then_some(record.originator.1);
-    let tuple = |from: (IpAddr, u16), to: (IpAddr, u16)| Tuple {
-        source: from.0,
-        source_port: has_ports.then_some(from.1),
-        destination: to.0,
-        destination_port: has_ports.then_some(to.1),
-        icmp_id,
-    };
-    (tuple(record.originator, record.responder), tuple(record.responder, record.originator))
 }

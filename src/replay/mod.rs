@@ -21,12 +21,11 @@ use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::config::{Capacity, Config};
+use crate::config::Config;
 use crate::io::{Capture, CaptureWriter};
-use crate::shard::{Settings, Shard};
+use crate::shard::Shard;
 use crate::table::HashKeys;
 use crate::time::{SystemClock, Tick};
-use crate::{fragments, tcp};
 use driver::Driver;
 use sink::Sink;
 
@@ -166,36 +165,9 @@ fn read_all(
 
 /// The shards, each with its part of every limit; never more of them than a limit can be split into.
 fn make_shards(options: &Options, config: &Config) -> Result<Vec<Shard>, Error> {
-    let limits =
-        [Some(config.fragments.max), limit_of(config), Some(config.tcp.time_wait_max).filter(|&n| n > 0)];
-    let count = limits.into_iter().flatten().fold(options.shards, u32::min).max(1);
-    (0..count)
-        .map(|number| {
-            let part = |limit: u32| limit / count + u32::from(number < limit % count);
-            let layout = match config.capacity {
-                Capacity::Connections(all) => Shard::layout_for_connections(part(all)),
-                Capacity::Memory(bytes) => Shard::layout_for_memory(bytes / u64::from(count)),
-            }
-            .map_err(Error::Capacity)?;
-            let settings = Settings {
-                checks: config.checks,
-                tcp: tcp::Policy { time_wait_max: part(config.tcp.time_wait_max), ..config.tcp },
-                flow: config.flow,
-                fragments: fragments::Policy { max: part(config.fragments.max), ..config.fragments },
-                shards: count,
-                number,
-            };
-            Shard::new(layout, options.keys, settings, Tick::new(0)).map_err(Error::Memory)
-        })
-        .collect()
-}
-
-/// The most connections, where they and not the memory are limited.
-fn limit_of(config: &Config) -> Option<u32> {
-    match config.capacity {
-        Capacity::Connections(all) => Some(all),
-        Capacity::Memory(_) => None,
-    }
+    let parts = config.split(options.shards.min(config.most_shards())).map_err(Error::Capacity)?;
+    let shard = |(layout, settings)| Shard::new(layout, options.keys, settings, Tick::new(0));
+    parts.into_iter().map(shard).collect::<Result<_, _>>().map_err(Error::Memory)
 }
 
 /// A bar on standard error, if that is a terminal and the replay takes longer than a second.

@@ -64,15 +64,3 @@ pub(super) trait Sink {
     /// The replay is over.
     fn summary(&mut self, summary: &Summary<'_>) -> io::Result<()>;
 }
-
-/// A protocol's name in JSON and text: the four that the engine knows, else its number.
-pub(super) fn protocol_name(protocol: u8, is_v6: bool) -> std::borrow::Cow<'static, str> {
-    use crate::wire::protocol::{ICMP, ICMPV6, TCP, UDP};
-    match (protocol, is_v6) {
-        (TCP, _) => "tcp".into(),
-        (UDP, _) => "udp".into(),
-        (ICMP, false) => "icmp".into(),
-        (ICMPV6, true) => "icmpv6".into(),
-        (other, _) => other.to_string().into(),
-    }
-}

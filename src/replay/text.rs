@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
-use super::sink::{PacketLine, Sink, Summary, protocol_name};
+use super::sink::{PacketLine, Sink, Summary};
+use crate::json::protocol_name;
 use crate::shard::{Class, Reason, Record, Verdict};
 use crate::time::Tick;
 

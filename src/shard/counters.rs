@@ -23,7 +23,8 @@ pub struct Counters {
 }
 
 impl Counters {
-    pub(super) const ZERO: Counters = Counters {
+    /// Nothing yet.
+    pub const ZERO: Counters = Counters {
         accepted: 0,
         dropped: 0,
         by_class: [0; Class::ALL.len()],

@@ -1,30 +1,34 @@
 //! UDP, ICMP queries and other protocols: connections without states.
 
-use super::record::Record;
 use super::verdict::{Class, Reason, Refusal, Subject, Verdict};
 use super::{Context, Observer, Shard, sense_of};
 use crate::flow::{self, Flow, Kind};
 use crate::table::{Hash, Index, Key};
-use crate::wire::{Direction, Query};
+use crate::wire::{Direction, Packet, Query};
 
 impl Shard {
     /// A packet of a protocol without states.
     pub(super) fn flow<O: Observer>(
         &mut self,
+        packet: &Packet<'_>,
         (key, hash): &(Key<'_>, Hash),
         kind: Kind,
         query: Option<Query>,
-        length: u32,
         context: Context,
         observer: &mut O,
     ) -> Verdict {
         match self.look_up(*hash, key) {
             Some((index, _)) if self.is_over(index, context.now) => self.end_over(index, observer),
-            Some((index, direction)) => return self.flow_goes_on(index, direction, kind, length, context),
+            Some((index, direction)) => {
+                return self.flow_goes_on(index, direction, kind, packet.length, context);
+            }
             None => {}
         }
         if query.is_some_and(|query| query.is_reply) {
             return Verdict::invalid(Reason::Flow(flow::Refusal::IcmpUnsolicited), None);
+        }
+        if !context.allows(packet, Direction::Original) {
+            return Verdict::NOT_ALLOWED;
         }
         let flow = Flow { replied: false };
         let timeout = flow.timeout(kind, &self.settings.flow);
@@ -34,12 +38,11 @@ impl Shard {
         let connection = self.table.connection(index);
         connection.write(|writer| {
             writer.set_tracker(&flow.words());
-            writer.count(sense_of(Direction::Original), u64::from(length), context.at.microseconds());
+            writer.count(sense_of(Direction::Original), u64::from(packet.length), context.at.microseconds());
         });
-        if observer.wants_changes() {
-            observer.begun(&Record::of(&self.table, index, None, self.latest));
-        }
-        let subject = Subject { id: connection.id(), direction: Direction::Original, states: None };
+        let id = connection.id();
+        self.tell_begun(index, observer);
+        let subject = Subject { id, direction: Direction::Original, states: None };
         Verdict::accept(Class::New, subject)
     }
 

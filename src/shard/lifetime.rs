@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use arrayvec::ArrayVec;
 
 use super::record::{self, End, Rank, Record};
-use super::{Context, Observer, Shard};
+use super::{Change, Context, Observer, Shard};
 use crate::table::{Full, Hash, Index, Key, Table};
 use crate::tcp::{self, State};
 use crate::time::{Span, Tick};
@@ -150,7 +150,51 @@ impl Shard {
         }
         self.table.remove(index);
         self.counters.ended[end as usize] += 1;
-        observer.ended(&record);
+        self.census.ended(&record);
+        let change = self.next_change(index, record.states);
+        observer.ended(change, &record);
+    }
+
+    /// Numbers and tells the beginning of the connection at `index`, once its states are written.
+    pub(super) fn tell_begun<O: Observer>(&mut self, index: Index, observer: &mut O) {
+        let change = self.next_change(index, None);
+        let connection = self.table.connection(index);
+        self.census.begun(connection.is_v6(), connection.protocol(), record::states_of(connection));
+        if observer.wants_changes() {
+            observer.begun(change, &self.record(index));
+        }
+    }
+
+    /// Numbers and tells a change of states.
+    pub(super) fn tell_changed<O: Observer>(
+        &mut self,
+        index: Index,
+        before: [State; 2],
+        after: [State; 2],
+        observer: &mut O,
+    ) {
+        let change = self.next_change(index, Some(before));
+        self.census.changed(before, after);
+        if observer.wants_changes() {
+            observer.changed(change, &self.record(index));
+        }
+    }
+
+    fn next_change(&mut self, index: Index, before: Option<[State; 2]>) -> Change {
+        self.sequence += 1;
+        Change { sequence: self.sequence, index, before }
+    }
+
+    /// Ends the connection with number `id` at `index`, for an operator; returns whether it was there.
+    pub fn delete<O: Observer>(&mut self, index: Index, id: u64, observer: &mut O) -> bool {
+        let is_there = index.number() < self.table.capacity() && {
+            let connection = self.table.connection(index);
+            connection.is_live() && connection.id() == id
+        };
+        if is_there {
+            self.end(index, End::Deleted, observer);
+        }
+        is_there
     }
 
     /// How a connection ends whose timer does it: TIME_WAIT is a close, CLOSED a reset, all else expires.

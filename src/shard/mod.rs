@@ -24,6 +24,8 @@
 //! complete datagram may belong to another shard: it comes out through [`Observer::hand_over`], and goes
 //! in at its owner by [`Shard::take_over`].
 
+mod admission;
+mod census;
 mod counters;
 mod flows;
 mod lifetime;
@@ -40,6 +42,8 @@ mod tests;
 
 use std::io;
 
+pub use admission::Admission;
+pub use census::Census;
 pub use counters::Counters;
 pub use pieces::Datagram;
 pub use record::{End, Record};
@@ -81,6 +85,8 @@ pub struct Arrival<'a> {
     pub frame: Frame<'a>,
     /// The zone of the port that it came in by.
     pub zone: u16,
+    /// What may come in by that port.
+    pub admission: Admission,
     /// When it came: only a stamp for people, timers go by `now`.
     pub at: Time,
     /// The caller's name for the frame, should it be a fragment that has to wait.
@@ -92,16 +98,16 @@ pub trait Observer {
     /// A number for a new connection, never given before; 48 bits.
     fn next_id(&mut self) -> u64;
     /// A connection has begun.
-    fn begun(&mut self, record: &Record) {
-        let _ = record;
+    fn begun(&mut self, change: Change, record: &Record) {
+        let _ = (change, record);
     }
     /// A connection's states have changed.
-    fn changed(&mut self, record: &Record) {
-        let _ = record;
+    fn changed(&mut self, change: Change, record: &Record) {
+        let _ = (change, record);
     }
     /// A connection has ended; it is told once.
-    fn ended(&mut self, record: &Record) {
-        let _ = record;
+    fn ended(&mut self, change: Change, record: &Record) {
+        let _ = (change, record);
     }
     /// Whether [`Observer::begun`] and [`Observer::changed`] are wanted: records cost a few loads.
     fn wants_changes(&self) -> bool {
@@ -111,6 +117,17 @@ pub trait Observer {
     fn released(&mut self, token: Token, verdict: &Verdict);
     /// A complete datagram belongs to another shard.
     fn hand_over(&mut self, shard: u32, datagram: Datagram);
+}
+
+/// Where in the life of its shard a connection has begun, changed its states or ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// The change's number: from 1, one higher each time, whether anybody listens or not.
+    pub sequence: u64,
+    /// The connection's place in the table.
+    pub index: Index,
+    /// The states before; none of what is not TCP, and none where the connection began.
+    pub before: Option<[tcp::State; 2]>,
 }
 
 /// One core's connection tracker; the module says how it is used.
@@ -123,6 +140,9 @@ pub struct Shard {
     time_wait: TimeWaitQueue,
     settings: Settings,
     counters: Counters,
+    census: Census,
+    /// How often a connection has begun, changed its states or ended.
+    sequence: u64,
     /// When quiet time is over; none once it is.
     quiet_until: Option<Tick>,
     /// Where the next search for a connection to evict begins.
@@ -136,6 +156,16 @@ pub struct Shard {
 struct Context {
     now: Tick,
     at: Time,
+    admission: Admission,
+    /// Whether the frame goes to every station of its network.
+    is_broadcast: bool,
+}
+
+impl Context {
+    /// Whether `packet` may begin a connection of which it travels in `direction`.
+    fn allows(&self, packet: &Packet<'_>, direction: Direction) -> bool {
+        self.admission.allows(packet, self.is_broadcast, direction)
+    }
 }
 
 impl Shard {
@@ -152,6 +182,8 @@ impl Shard {
             wheel,
             settings,
             counters: Counters::ZERO,
+            census: Census::ZERO,
+            sequence: 0,
             quiet_until,
             hand: Index::new(0),
             latest: Time::default(),
@@ -178,6 +210,16 @@ impl Shard {
     /// What it has done so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Which connections live, by protocol and by states.
+    pub fn census(&self) -> &Census {
+        &self.census
+    }
+
+    /// The number of the newest [`Change`]; 0 before the first.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
     }
 
     /// The table, to look at.
@@ -224,7 +266,7 @@ impl Shard {
         for number in 0..count {
             let (arrival, packet, verdict) = (&arrivals[number], &packets[number], &mut verdicts[number]);
             let candidate = candidates[number];
-            let context = Context { now, at: arrival.at };
+            let context = Context { now, at: arrival.at, admission: arrival.admission, is_broadcast: false };
             if let (Transport::Tcp(segment), Some(candidate)) = (&packet.transport, candidate)
                 && let Some(subject) = self.plain(packet, segment, arrival.zone, candidate, context)
             {
@@ -265,6 +307,8 @@ impl Shard {
         context: Context,
         observer: &mut O,
     ) -> Verdict {
+        let is_broadcast = admission::is_broadcast(arrival.frame.bytes, arrival.frame.link);
+        let context = Context { is_broadcast, ..context };
         if let Transport::Fragment(fragment) = &packet.transport {
             return self.piece(packet, fragment, arrival, context, observer);
         }
@@ -281,7 +325,19 @@ impl Shard {
         context: Context,
         observer: &mut O,
     ) -> Verdict {
-        let length = packet.length;
+        let verdict = self.judge_unbound(packet, place, zone, context, observer);
+        context.admission.relax(verdict)
+    }
+
+    /// As [`Shard::judge_whole`], before the bridge's leniency towards what is invalid.
+    fn judge_unbound<O: Observer>(
+        &mut self,
+        packet: &Packet<'_>,
+        place: Option<&(Key<'_>, Hash)>,
+        zone: u16,
+        context: Context,
+        observer: &mut O,
+    ) -> Verdict {
         match (&packet.transport, place) {
             (Transport::Malformed(fault), _) => {
                 Verdict::invalid(Reason::Wire(*fault), self.bystander(place, context.now))
@@ -289,16 +345,16 @@ impl Shard {
             (Transport::Error(quote), _) => self.related(packet, quote, zone, context.now),
             (Transport::Tcp(segment), Some((key, hash))) => {
                 let found = self.look_up(*hash, key);
-                self.segment((key, *hash), found, segment, length, context, observer)
+                self.segment(packet, (key, *hash), found, segment, context, observer)
             }
             (Transport::Udp, Some(place)) => {
-                self.flow(place, flow::Kind::Udp, None, length, context, observer)
+                self.flow(packet, place, flow::Kind::Udp, None, context, observer)
             }
             (Transport::Query(query), Some(place)) => {
-                self.flow(place, flow::Kind::Query, Some(*query), length, context, observer)
+                self.flow(packet, place, flow::Kind::Query, Some(*query), context, observer)
             }
             (Transport::Other, Some(place)) => {
-                self.flow(place, flow::Kind::Other, None, length, context, observer)
+                self.flow(packet, place, flow::Kind::Other, None, context, observer)
             }
             // A fragment within a fragment is malformed already; without addresses there is nothing to track.
             (Transport::Untracked | Transport::Fragment(_), _)

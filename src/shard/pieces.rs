@@ -1,7 +1,7 @@
 //! Fragments: held until their datagram is complete, then judged as one packet, here or at its owner.
 
 use super::verdict::{Reason, Verdict};
-use super::{Arrival, Context, Observer, Shard, key_of, steering_hash};
+use super::{Admission, Arrival, Context, Observer, Shard, key_of, steering_hash};
 use crate::fragments::{self, HEAD, Held, Token, Whole};
 use crate::time::{Tick, Time};
 use crate::wire::checksum::Sum;
@@ -19,6 +19,8 @@ pub struct Datagram {
     length: u32,
     sum: Option<Sum>,
     pieces: Box<[Token]>,
+    admission: Admission,
+    is_broadcast: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +69,7 @@ impl Shard {
         if owner == self.settings.number {
             self.judge_datagram(&packet, whole.zone, whole.pieces, context, observer);
         } else {
-            observer.hand_over(owner, Datagram::of(whole));
+            observer.hand_over(owner, Datagram::of(whole, context));
         }
     }
 
@@ -75,7 +77,8 @@ impl Shard {
     pub fn take_over<O: Observer>(&mut self, datagram: &Datagram, now: Tick, at: Time, observer: &mut O) {
         self.latest = self.latest.max(at);
         let packet = datagram.parse(&self.settings);
-        self.judge_datagram(&packet, datagram.zone, &datagram.pieces, Context { now, at }, observer);
+        let context = Context { now, at, admission: datagram.admission, is_broadcast: datagram.is_broadcast };
+        self.judge_datagram(&packet, datagram.zone, &datagram.pieces, context, observer);
     }
 
     fn judge_datagram<O: Observer>(
@@ -125,7 +128,12 @@ impl Shard {
 }
 
 impl Datagram {
-    fn of(whole: &Whole<'_>) -> Datagram {
+    /// The frames of its fragments, in the order in which they came.
+    pub fn pieces(&self) -> &[Token] {
+        &self.pieces
+    }
+
+    fn of(whole: &Whole<'_>, context: Context) -> Datagram {
         Datagram {
             addresses: match whole.addresses {
                 Addresses::None => OwnedAddresses::None,
@@ -140,6 +148,8 @@ impl Datagram {
             length: length_of(whole),
             sum: whole.sum,
             pieces: whole.pieces.into(),
+            admission: context.admission,
+            is_broadcast: context.is_broadcast,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::flow::Flow;
-use crate::table::{Connection, Index, Sense, Table};
+use crate::table::{Connection, Index, Sense, Snapshot, Table};
 use crate::tcp::{self, State};
 use crate::time::{Span, Tick, Time};
 use crate::wire::protocol;
@@ -98,6 +98,26 @@ impl Record {
             deadline: connection.deadline(),
             packets,
             bytes: [Sense::Forward, Sense::Backward].map(|sense| connection.bytes(sense)),
+        }
+    }
+
+    /// The record of a connection that another thread has looked at; `latest` as the shard's own.
+    pub fn of_snapshot(snapshot: &Snapshot, latest: Time) -> Record {
+        Record {
+            id: snapshot.id,
+            zone: snapshot.zone,
+            protocol: snapshot.protocol,
+            originator: snapshot.endpoints.originator,
+            responder: snapshot.endpoints.responder,
+            states: (snapshot.protocol == protocol::TCP)
+                .then(|| tcp::Connection::from_words(snapshot.tracker).marks.states()),
+            replied: snapshot.packets[1] > 0,
+            end: None,
+            started: completed(snapshot.started, latest),
+            last_seen: completed(snapshot.last_seen, latest),
+            deadline: snapshot.deadline,
+            packets: snapshot.packets,
+            bytes: snapshot.bytes,
         }
     }
 

@@ -1,12 +1,12 @@
 //! TCP segments: the tracker's judgement, and its commit to the table.
 
-use super::record::{Record, states_of};
+use super::record::states_of;
 use super::verdict::{Class, Reason, Refusal, Subject, Verdict};
 use super::{Context, Observer, Shard, sense_of};
 use crate::table::{Hash, Index, Key};
 use crate::tcp::{self, Accepted, Irregular, Judgement, Opening, Rearm, Situation, State, Stream, Timer};
 use crate::time::{Span, Tick};
-use crate::wire::{Direction, Segment};
+use crate::wire::{Direction, Packet, Segment};
 
 impl Shard {
     /// A segment that only moves the windows of an open connection, committed. `None` where it takes more.
@@ -40,35 +40,34 @@ impl Shard {
     #[inline(never)]
     pub(super) fn segment<O: Observer>(
         &mut self,
+        packet: &Packet<'_>,
         place: (&Key<'_>, Hash),
         found: Option<(Index, Direction)>,
         segment: &Segment<'_>,
-        length: u32,
         context: Context,
         observer: &mut O,
     ) -> Verdict {
         match found {
             Some((index, _)) if self.is_over(index, context.now) => self.end_over(index, observer),
             Some((index, direction)) => {
-                return self.segment_of(place, index, direction, segment, length, context, observer);
+                return self.segment_of(packet, place, (index, direction), segment, context, observer);
             }
             None => {}
         }
         match tcp::begin(segment, &self.settings.tcp, self.is_quiet(context.now), context.now) {
-            Ok(opening) => self.open(place, &opening, length, context, observer),
+            Ok(opening) if !context.allows(packet, opening.direction) => Verdict::NOT_ALLOWED,
+            Ok(opening) => self.open(place, &opening, packet.length, context, observer),
             Err(refusal) => Verdict::invalid(Reason::Tcp(refusal), None),
         }
     }
 
     /// A segment of a live connection.
-    #[expect(clippy::too_many_arguments, reason = "a packet's surroundings, each used once")]
     fn segment_of<O: Observer>(
         &mut self,
+        packet: &Packet<'_>,
         place: (&Key<'_>, Hash),
-        index: Index,
-        direction: Direction,
+        (index, direction): (Index, Direction),
         segment: &Segment<'_>,
-        length: u32,
         context: Context,
         observer: &mut O,
     ) -> Verdict {
@@ -84,16 +83,19 @@ impl Shard {
         };
         match tcp::judge(&situation, segment) {
             Judgement::Accept(accepted) => {
-                self.commit(index, direction, &tracked, &accepted, length, context, observer)
+                self.commit(index, direction, &tracked, &accepted, packet.length, context, observer)
             }
             Judgement::Renew(_) if self.is_quiet(context.now) => {
                 let subject = Some(self.subject(index, direction));
                 Verdict::invalid(Reason::Tcp(tcp::Refusal::QuietTime), subject)
             }
+            Judgement::Renew(opening) if !context.allows(packet, opening.direction) => {
+                Verdict { subject: Some(self.subject(index, direction)), ..Verdict::NOT_ALLOWED }
+            }
             Judgement::Renew(opening) => {
                 let end = self.end_of_reuse(index);
                 self.end(index, end, observer);
-                self.open(place, &opening, length, context, observer)
+                self.open(place, &opening, packet.length, context, observer)
             }
             Judgement::Refuse(refusal) => Verdict {
                 detail: Some(tcp::detail(&tracked, direction, segment, refusal)),
@@ -126,8 +128,8 @@ impl Shard {
 
         let (before, after) = (before.marks.states(), next.marks.states());
         let subject = self.subject(index, direction);
-        if before != after && observer.wants_changes() {
-            observer.changed(&Record::of(&self.table, index, None, self.latest));
+        if before != after {
+            self.tell_changed(index, before, after, observer);
         }
         self.account_time_wait(index, before, after, observer);
         Verdict { reason: accepted.remark.map(Reason::Tcp), ..Verdict::accept(Class::Established, subject) }
@@ -160,9 +162,8 @@ impl Shard {
             writer.count(sense_of(opening.direction), u64::from(length), context.at.microseconds());
         });
         let states = states_of(connection);
-        if observer.wants_changes() {
-            observer.begun(&Record::of(&self.table, index, None, self.latest));
-        }
+        self.tell_begun(index, observer);
+        let connection = self.table.connection(index);
         Verdict::accept(Class::New, Subject { id: connection.id(), direction: opening.direction, states })
     }
 

@@ -24,10 +24,10 @@ impl Observer for Heard {
         self.ids += 1;
         self.ids
     }
-    fn changed(&mut self, record: &Record) {
+    fn changed(&mut self, _: Change, record: &Record) {
         self.changes.push((record.id, record.states.unwrap()));
     }
-    fn ended(&mut self, record: &Record) {
+    fn ended(&mut self, _: Change, record: &Record) {
         self.ended.push((record.id, record.end.unwrap()));
     }
     fn wants_changes(&self) -> bool {
@@ -46,6 +46,7 @@ struct Lab {
     shard: Shard,
     heard: Heard,
     now: Time,
+    admission: Admission,
 }
 
 impl Lab {
@@ -64,7 +65,7 @@ impl Lab {
         };
         let layout = Shard::layout_for_connections(connections).unwrap();
         let shard = Shard::new(layout, HashKeys([1, 2, 3, 4]), settings, Tick::new(0)).unwrap();
-        Lab { shard, heard: Heard::default(), now: Time::default() }
+        Lab { shard, heard: Heard::default(), now: Time::default(), admission: Admission::ANY }
     }
 
     fn wait(&mut self, milliseconds: u64) {
@@ -83,6 +84,7 @@ impl Lab {
             .map(|(bytes, token)| Arrival {
                 frame: Frame::whole(bytes, Link::Ethernet),
                 zone: 0,
+                admission: self.admission,
                 at: self.now,
                 token: Token(token),
             })
@@ -397,10 +399,161 @@ fn equal_tuples_in_two_zones_are_two_connections() {
     let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
     let syn = there(1, Flags::SYN, 0, 0);
     for zone in [0, 1] {
-        let arrival =
-            Arrival { frame: Frame::whole(&syn, Link::Ethernet), zone, at: lab.now, token: Token(0) };
+        let arrival = Arrival {
+            frame: Frame::whole(&syn, Link::Ethernet),
+            zone,
+            admission: lab.admission,
+            at: lab.now,
+            token: Token(0),
+        };
         let mut verdicts = [Verdict::HELD];
         lab.shard.process(&[arrival], lab.now.tick(), &mut verdicts, &mut lab.heard);
         assert_eq!(verdicts[0].class, Class::New);
     }
+}
+
+/// The two ports of a bridge where connections may begin inside only.
+const INSIDE: Admission =
+    Admission { may_begin: true, may_begin_opposite: false, multicast_passes: true, invalid_passes: false };
+const OUTSIDE: Admission =
+    Admission { may_begin: false, may_begin_opposite: true, multicast_passes: true, invalid_passes: false };
+
+impl Lab {
+    fn send_from(&mut self, admission: Admission, frame: Vec<u8>) -> Verdict {
+        self.admission = admission;
+        self.send_one(frame)
+    }
+
+    fn is_refused(&mut self, admission: Admission, frame: Vec<u8>) -> bool {
+        let verdict = self.send_from(admission, frame);
+        let refused = verdict.reason == Some(Reason::Shard(Refusal::NotAllowed));
+        assert_eq!(refused, verdict.action == Action::Drop, "{verdict:?}");
+        refused
+    }
+}
+
+#[test]
+fn connections_begin_only_where_they_may_and_replies_and_errors_pass() {
+    let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
+    assert!(lab.is_refused(OUTSIDE, back(1, Flags::SYN, 0, 0)));
+    assert!(lab.is_refused(OUTSIDE, back(1, Flags::ACK, 5, 5)), "being picked up is a beginning");
+    assert_eq!(lab.shard.table().len(), 0);
+    let syn = there(1, Flags::SYN, 0, 0);
+    assert_eq!(lab.send_from(INSIDE, syn.clone()).class, Class::New);
+    let error = Builder::v4([10, 9, 9, 9], [10, 0, 0, 1]).icmp(3, 1, [0; 4], &syn[14..]);
+    assert_eq!(lab.send_from(OUTSIDE, error).class, Class::Related);
+    assert_eq!(lab.send_from(OUTSIDE, back(1, SYN_ACK, 0, 1)).class, Class::Established);
+    let ping = Builder::v4([10, 0, 0, 2], [10, 0, 0, 1]).icmp(8, 0, [0, 9, 0, 1], &[]);
+    assert!(lab.is_refused(OUTSIDE, ping));
+    assert_eq!(lab.shard.counters().by_class[Class::Invalid as usize], 3);
+}
+
+#[test]
+fn a_tuple_in_time_wait_is_reopened_only_by_whom_connections_may_begin() {
+    let mut lab =
+        Lab::new(8, tcp::Policy { time_wait_reuse: tcp::TimeWaitReuse::Always, ..tcp::Policy::DEFAULT });
+    lab.admission = INSIDE;
+    lab.close(1);
+    assert!(lab.is_refused(OUTSIDE, back(1, Flags::SYN, 90_000, 0)));
+    assert_eq!(lab.heard.ended, [], "the old one stays");
+    assert_eq!(lab.send_from(INSIDE, there(1, Flags::SYN, 90_000, 0)).class, Class::New);
+    assert_eq!(lab.heard.ended, [(1, End::Reused)]);
+}
+
+#[test]
+fn a_remembered_syn_from_outside_cannot_begin_a_connection_by_its_answer_from_inside() {
+    let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
+    lab.admission = INSIDE;
+    lab.open(1);
+    assert_eq!(lab.send_from(OUTSIDE, back(1, Flags::SYN, 700_000, 0)).class, Class::Established);
+    assert!(lab.is_refused(INSIDE, there(1, SYN_ACK, 800_000, 700_001)));
+    assert_eq!(lab.heard.ended, []);
+}
+
+#[test]
+fn multicast_broadcast_and_dhcp_are_not_bound_unless_they_are_tracked() {
+    let ports = |source, destination| Ports { source, destination };
+    let from = |destination| Builder::v4([10, 0, 0, 2], destination);
+    let to_everybody = |mut frame: Vec<u8>| {
+        frame[..6].fill(0xff);
+        frame
+    };
+    let mdns = from([224, 0, 0, 251]).udp(ports(5353, 5353), b"?");
+    let limited = from([255; 4]).udp(ports(9, 9), b"wake");
+    let subnet = to_everybody(from([10, 0, 0, 255]).udp(ports(137, 137), b"name"));
+    let offer = from([10, 0, 0, 1]).udp(ports(67, 68), b"offer");
+    let offer6 = Builder::v6([0xfe; 16], [0xfd; 16]).udp(ports(547, 546), b"advertise");
+    let group6 = Builder::v6([0xfe; 16], [0xff; 16]).udp(ports(5353, 5353), b"?");
+    let many = [mdns, limited, subnet, offer, offer6, group6];
+    let mut lab = Lab::new(64, tcp::Policy::DEFAULT);
+    let tracking = Admission { multicast_passes: false, ..OUTSIDE };
+    for frame in &many {
+        assert!(lab.is_refused(tracking, frame.clone()), "{frame:x?}");
+    }
+    for frame in &many {
+        assert_eq!(lab.send_from(OUTSIDE, frame.clone()).class, Class::New, "{frame:x?}");
+    }
+
+    // What only pretends to be: a group's address on the frame but a host's in the packet, TCP, a port alone.
+    let disguised = to_everybody(from([10, 0, 0, 1]).udp(ports(137, 137), b"name"));
+    let unicast = from([10, 0, 1, 255]).udp(ports(137, 137), b"name");
+    let tcp_to_all = to_everybody(from([224, 0, 0, 1]).tcp(&segment((80, 1), Flags::SYN, 0, 0), &[]));
+    let port_alone = from([10, 0, 0, 1]).udp(ports(67, 53), b"no");
+    for frame in [disguised, unicast, tcp_to_all, port_alone] {
+        assert!(lab.is_refused(OUTSIDE, frame.clone()), "{frame:x?}");
+    }
+}
+
+#[test]
+fn what_is_invalid_by_itself_may_pass_but_never_what_a_policy_refused() {
+    let policy = tcp::Policy { loose: false, inexact_rst: tcp::InexactRst::Drop, ..tcp::Policy::DEFAULT };
+    let mut lab = Lab::new(8, policy);
+    lab.admission = Admission { invalid_passes: true, ..INSIDE };
+    lab.open(1);
+    let passing = lab.send_one(there(1, Flags::ACK, 9_000_000, 1));
+    assert_eq!((passing.action, passing.class), (Action::Accept, Class::Invalid));
+    assert_eq!(passing.reason, Some(Reason::Tcp(tcp::Refusal::OutOfWindow)));
+    let mut broken = there(1, Flags::ACK, 1, 1);
+    broken[50] ^= 0xff;
+    assert_eq!(lab.send_one(broken).action, Action::Accept);
+    for (frame, reason) in [
+        (there(2, Flags::ACK, 1, 1), Reason::Tcp(tcp::Refusal::NoSyn)),
+        (there(1, Flags::RST, 5, 0), Reason::Tcp(tcp::Refusal::RstNotExact)),
+    ] {
+        let verdict = lab.send_one(frame);
+        assert_eq!((verdict.action, verdict.reason), (Action::Drop, Some(reason)));
+    }
+    let outside = Admission { invalid_passes: true, ..OUTSIDE };
+    assert!(lab.is_refused(outside, back(3, Flags::SYN, 0, 0)));
+}
+
+#[test]
+fn the_census_counts_what_lives_and_every_change_has_a_number() {
+    let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
+    lab.open(1);
+    lab.close(2);
+    lab.send_one(Builder::v6([1; 16], [2; 16]).udp(Ports { source: 1, destination: 2 }, b"x"));
+    let census = lab.shard.census().clone();
+    assert_eq!(census.by_states[State::Established as usize][State::Established as usize], 1);
+    assert_eq!((census.in_state(State::TimeWait), census.in_state(State::Closed)), (1, 1));
+    assert_eq!((census.by_protocol[0][6], census.by_protocol[1][17]), (2, 1));
+    let changes = lab.heard.changes.len() as u64;
+    assert_eq!(lab.shard.sequence(), 3 + changes, "three beginnings, and each change of states");
+    lab.wait(8_000_000);
+    lab.poll();
+    assert_eq!(*lab.shard.census(), Census::ZERO);
+    assert_eq!(lab.shard.sequence(), 6 + changes);
+}
+
+#[test]
+fn an_operator_deletes_a_connection_only_while_it_is_the_same() {
+    let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
+    lab.open(1);
+    let index = lab.shard.table().scan().next().unwrap();
+    assert!(!lab.shard.delete(index, 2, &mut lab.heard), "another one's number");
+    assert!(!lab.shard.delete(Index::new(99), 1, &mut lab.heard), "no such place");
+    assert!(lab.shard.delete(index, 1, &mut lab.heard));
+    assert!(!lab.shard.delete(index, 1, &mut lab.heard), "it is gone");
+    assert_eq!(lab.heard.ended, [(1, End::Deleted)]);
+    assert_eq!(lab.shard.next_event(), None, "the wheel has let go of it");
 }

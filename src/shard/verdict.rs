@@ -54,6 +54,21 @@ impl Class {
 pub enum Refusal {
     /// No place for another connection, and none among those looked at that could go.
     TableFull,
+    /// Connections may not begin at the port that it came in by.
+    NotAllowed,
+}
+
+impl Refusal {
+    /// Every refusal, in the order of their numbers.
+    pub const ALL: [Refusal; 2] = [Refusal::TableFull, Refusal::NotAllowed];
+
+    /// The name in JSON and statistics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Refusal::TableFull => "table_full",
+            Refusal::NotAllowed => "not_allowed",
+        }
+    }
 }
 
 /// Why a packet is invalid, or dropped, or let through without an effect: every layer's own reasons.
@@ -77,7 +92,7 @@ impl Reason {
     const FLOW: usize = Self::TCP + tcp::Refusal::ALL.len();
     const SHARD: usize = Self::FLOW + flow::Refusal::ALL.len();
     /// How many reasons there are: one counter for each.
-    pub const COUNT: usize = Self::SHARD + 1;
+    pub const COUNT: usize = Self::SHARD + Refusal::ALL.len();
 
     /// Its number, below [`Reason::COUNT`].
     pub const fn number(self) -> usize {
@@ -97,7 +112,7 @@ impl Reason {
             Reason::Fragment(fault) => fault.name(),
             Reason::Tcp(refusal) => refusal.name(),
             Reason::Flow(refusal) => refusal.name(),
-            Reason::Shard(Refusal::TableFull) => "table_full",
+            Reason::Shard(refusal) => refusal.name(),
         }
     }
 
@@ -107,7 +122,8 @@ impl Reason {
         let fragments = fragments::Fault::ALL.into_iter().map(Reason::Fragment);
         let tcp = tcp::Refusal::ALL.into_iter().map(Reason::Tcp);
         let flow = flow::Refusal::ALL.into_iter().map(Reason::Flow);
-        wire.chain(fragments).chain(tcp).chain(flow).chain([Reason::Shard(Refusal::TableFull)])
+        let shard = Refusal::ALL.into_iter().map(Reason::Shard);
+        wire.chain(fragments).chain(tcp).chain(flow).chain(shard)
     }
 }
 
@@ -145,6 +161,9 @@ impl Verdict {
     /// Not tracked: let through.
     pub const UNTRACKED: Verdict =
         Verdict { action: Action::Accept, class: Class::Untracked, ..Verdict::HELD };
+
+    /// It would begin a connection where none may begin.
+    pub(super) const NOT_ALLOWED: Verdict = Verdict::invalid(Reason::Shard(Refusal::NotAllowed), None);
 
     /// Let through, as part of a connection.
     #[inline]

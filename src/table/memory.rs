@@ -195,6 +195,13 @@ unsafe impl<T: Sync> Send for Shared<T> {}
 // SAFETY: as above.
 unsafe impl<T: Sync> Sync for Shared<T> {}
 
+impl<T> Shared<T> {
+    /// The mapping that it lies in.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+}
+
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Shared<T> {
         Shared { start: self.start, length: self.length, memory: Arc::clone(&self.memory) }

@@ -8,6 +8,7 @@
 //! A [`Reader`] sees connections, never the index. It keeps the mapping alive: a snapshot after the
 //! table is gone shows the last that was there.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Index;
@@ -106,6 +107,20 @@ impl Reader {
     #[expect(clippy::len_without_is_empty, reason = "a number for people; emptiness would be stale as well")]
     pub fn len(&self) -> u32 {
         self.header[0].live()
+    }
+
+    /// Places from this one on have never been used; it only grows. Looking there is useless, and makes
+    /// memory real.
+    pub fn used(&self) -> Index {
+        Index(self.header[0].high_water())
+    }
+
+    /// Bytes of memory that the table really holds; as [`super::Table::resident_bytes`].
+    ///
+    /// # Errors
+    /// As the operating system's.
+    pub fn resident_bytes(&self) -> io::Result<u64> {
+        self.header.memory().resident()
     }
 
     /// All places that hold a connection when the scan comes by. One that is there throughout is met

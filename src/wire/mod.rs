@@ -23,6 +23,7 @@ mod ip;
 mod link;
 mod options;
 mod parse;
+mod partial;
 mod plain;
 mod tcp;
 #[cfg(test)]
@@ -31,6 +32,7 @@ mod transport;
 
 pub use direction::Direction;
 pub use parse::{Datagram, parse, parse_datagram, parse_into};
+pub use partial::{Partial, partial_checksum};
 pub use tcp::{Flags, Options, Segment, Seq};
 
 /// What the frame begins with.

@@ -7,6 +7,7 @@ mod common;
 
 mod command_line;
 mod connectionless;
+mod control;
 mod errors;
 mod fragments;
 mod lines;

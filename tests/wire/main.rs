@@ -3,9 +3,13 @@
 //! Without root each test says in one line that it was skipped; with it none is.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
+mod attach;
 mod demo;
 mod lab;
+mod links;
 mod packet_sockets;
+mod steering;
+mod veth;
 
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;

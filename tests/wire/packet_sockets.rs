@@ -14,7 +14,7 @@ use lastack::config;
 use lastack::demo::{Tracked, Tracker};
 use lastack::fragments::Token;
 use lastack::lab::{INSIDE_INTERFACE, Namespace, OUTSIDE_INTERFACE};
-use lastack::shard::{Action, Arrival, Datagram, Observer, Settings, Shard, Verdict};
+use lastack::shard::{Action, Admission, Arrival, Datagram, Observer, Settings, Shard, Verdict};
 use lastack::table::HashKeys;
 use lastack::time::SystemClock;
 use lastack::wire::{Frame, Link};
@@ -141,8 +141,13 @@ fn forward(
             let bytes = &buffer[..length];
             let at = clock.now();
             while !shard.poll(at.tick(), 64, numbers) {}
-            let arrival =
-                Arrival { frame: Frame::whole(bytes, Link::Ethernet), zone: 0, at, token: Token(0) };
+            let arrival = Arrival {
+                frame: Frame::whole(bytes, Link::Ethernet),
+                zone: 0,
+                admission: Admission::ANY,
+                at,
+                token: Token(0),
+            };
             let mut verdicts = [Verdict::HELD];
             shard.process(&[arrival], at.tick(), &mut verdicts, numbers);
             if verdicts[0].action == Action::Accept {

@@ -1,0 +1,28 @@
+//! The interfaces of the operating system, as `run` needs them.
+//!
+//! ```text
+//!  find(name) ─────────────► Link: index, MTU, queues, XDP program         netlink, ethtool
+//!  Promiscuous::set(index) ► every frame comes in, while the value lives   packet socket
+//!  Monitor ────────────────► Change: up, down, deleted                     netlink, mio
+//!  offloads(name) ─────────► what the driver joins and checks itself       ethtool
+//!  missing_capabilities() ─► what the process may not do                   /proc/self
+//! ```
+//!
+//! Everything asks the kernel through sockets, which belong to the network namespace of the thread that opens
+//! them; /sys, which may show another namespace's interfaces, is not looked at. Called by the daemon at its
+//! start and by laboratories, never from the packet path. Nothing here outlives the process.
+
+mod capabilities;
+mod error;
+mod ethtool;
+mod facts;
+mod monitor;
+mod netlink;
+mod promiscuous;
+
+pub use capabilities::{locked_memory_limit, missing_capabilities};
+pub use error::Error;
+pub use ethtool::{Offloads, offloads, symmetric_rss, turn_off_offloads};
+pub use facts::{Link, find, program_on};
+pub use monitor::{Change, Monitor};
+pub use promiscuous::Promiscuous;
