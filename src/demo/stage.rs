@@ -142,7 +142,6 @@ pub fn perform(
 struct Round<'a> {
     conversations: Vec<Conversation>,
     clock: &'a SystemClock,
-    pending: Vec<Pending>,
     is_interrupted: bool,
     failure: Option<Error>,
 }
@@ -176,13 +175,7 @@ impl<'a> Round<'a> {
                 disagreements: 0,
             }
         });
-        Round {
-            conversations: conversations.collect(),
-            clock,
-            pending: Vec::new(),
-            is_interrupted: false,
-            failure: None,
-        }
+        Round { conversations: conversations.collect(), clock, is_interrupted: false, failure: None }
     }
 
     fn play(
@@ -208,49 +201,62 @@ impl<'a> Round<'a> {
                 scope.spawn(move || run_script(scenario, &act));
             }
             drop(events);
-            // Scripts must learn that it is over before the scope waits for them: here, and by `inbox`,
-            // with which the moments go that nobody has looked at.
-            let result = self.direct(lab, tracker, screen, interrupted, &inbox, &is_over);
-            is_over.store(true, Ordering::Relaxed);
-            self.pending.clear();
-            drop(inbox);
-            result
+            let director = Director { round: self, inbox, pending: Vec::new(), is_over: &is_over };
+            director.direct(lab, tracker, screen, interrupted)
         })
     }
+}
 
+/// What is alive only while scripts are played. The scope waits for them, so they must learn that it is over
+/// however directing ends, be it by a panic: by the flag, and by the moments that nobody will answer, which go
+/// with the director and its inbox.
+struct Director<'r, 'c> {
+    round: &'r mut Round<'c>,
+    inbox: Receiver<Event>,
+    pending: Vec<Pending>,
+    is_over: &'r AtomicBool,
+}
+
+impl Drop for Director<'_, '_> {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Director<'_, '_> {
     /// Looks, compares and shows until every script is over.
     fn direct(
-        &mut self,
+        mut self,
         lab: &Lab,
         tracker: &mut dyn Tracker,
         screen: &mut Screen<'_>,
         interrupted: &mut dyn FnMut() -> bool,
-        inbox: &Receiver<Event>,
-        is_over: &AtomicBool,
     ) -> Result<(), Error> {
         loop {
             // Every script holds a sender until it ends, be it by a panic.
             let are_all_over = loop {
-                match inbox.try_recv() {
+                match self.inbox.try_recv() {
                     Ok(event) => self.take(event),
                     Err(TryRecvError::Empty) => break false,
                     Err(TryRecvError::Disconnected) => break true,
                 }
             };
             if interrupted() {
-                self.is_interrupted = true;
+                self.round.is_interrupted = true;
             }
-            if self.is_interrupted || self.failure.is_some() {
-                is_over.store(true, Ordering::Relaxed);
+            if self.round.is_interrupted || self.round.failure.is_some() {
+                self.is_over.store(true, Ordering::Relaxed);
                 self.pending.clear();
             } else {
                 let tracked = tracker.connections().map_err(|error| Error::Middlebox(error.to_string()))?;
                 self.look(&lab.client.sockets()?, &lab.server.sockets()?, &tracked);
                 self.answer();
-                screen.show(&self.conversations, self.clock.now().seconds()).map_err(Error::Output)?;
+                screen
+                    .show(&self.round.conversations, self.round.clock.now().seconds())
+                    .map_err(Error::Output)?;
             }
             if are_all_over {
-                return self.failure.take().map_or(Ok(()), Err);
+                return self.round.failure.take().map_or(Ok(()), Err);
             }
             thread::sleep(TURN);
         }
@@ -258,21 +264,21 @@ impl<'a> Round<'a> {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Accepted { row } => self.conversations[row].is_accepted = true,
+            Event::Accepted { row } => self.round.conversations[row].is_accepted = true,
             Event::Moment { row, text, expected, seen } => {
-                let since = self.clock.now().seconds();
+                let since = self.round.clock.now().seconds();
                 self.pending.push(Pending { row, text, expected, since, seen });
             }
             Event::Finished { result: Ok(()) | Err(Stop::Interrupted), .. } => {}
             Event::Finished { row, result: Err(Stop::Failed(why)) } => {
-                self.failure.get_or_insert(Error::Scenario(SCENARIOS[row].title, why));
+                self.round.failure.get_or_insert(Error::Scenario(SCENARIOS[row].title, why));
             }
         }
     }
 
     /// Takes a sample of every connection.
     fn look(&mut self, client: &[SocketState], server: &[SocketState], tracked: &[Tracked]) {
-        for conversation in &mut self.conversations {
+        for conversation in &mut self.round.conversations {
             let sample = conversation.sample(client, server, tracked);
             // A connection that has not begun yet has no row.
             let has_begun = sample.kernels[0] != State::Closed || sample.tracked.is_some();
@@ -286,9 +292,9 @@ impl<'a> Round<'a> {
 
     /// Puts down the moments that have come, and those that have not in all this time.
     fn answer(&mut self) {
-        let now = self.clock.now().seconds();
+        let now = self.round.clock.now().seconds();
         for pending in std::mem::take(&mut self.pending) {
-            let conversation = &mut self.conversations[pending.row];
+            let conversation = &mut self.round.conversations[pending.row];
             let sample = conversation.now.unwrap_or(Sample { kernels: [State::Closed; 2], tracked: None });
             let has_come = sample.kernels == pending.expected;
             let is_late = now - pending.since > PATIENCE;
@@ -300,7 +306,7 @@ impl<'a> Round<'a> {
                 let [client, server] = sample.kernels.map(State::name);
                 let [as_client, as_server] = pending.expected.map(State::name);
                 let why = format!("the kernels are in {client}/{server}, not in {as_client}/{as_server}");
-                self.failure.get_or_insert(Error::Scenario(conversation.title, why));
+                self.round.failure.get_or_insert(Error::Scenario(conversation.title, why));
             } else {
                 self.pending.push(pending);
             }

@@ -88,6 +88,25 @@ fn a_middlebox_that_carries_nothing_is_an_error_and_not_a_table() {
     assert!(matches!(error, Error::Scenario(..)), "{error}");
 }
 
+/// Panics when it is asked.
+struct Broken;
+
+impl Tracker for Broken {
+    fn connections(&mut self) -> io::Result<Vec<Tracked>> {
+        panic!("broken")
+    }
+}
+
+#[test]
+fn a_tracker_that_panics_does_not_leave_the_scripts_waiting() {
+    if !is_root("demo: panics") {
+        return;
+    }
+    let lab = Lab::bridge(&Options::default()).unwrap();
+    let caught = std::panic::catch_unwind(|| perform(&lab, &mut Broken, || false));
+    assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"broken"));
+}
+
 #[test]
 fn an_interruption_ends_it_soon_and_keeps_what_was_seen() {
     if !is_root("demo: interrupted") {
