@@ -26,7 +26,9 @@ fn every_configuration_that_is_shipped_loads_and_changes_something() {
         .filter(|name| name.ends_with(".toml"))
         .collect();
     names.sort();
-    for expected in ["bridge-firewall.toml", "firewall.toml", "lab.toml", "replay.toml", "rfc-timers.toml", "strict.toml"] {
+    for expected in
+        ["bridge-firewall.toml", "firewall.toml", "lab.toml", "replay.toml", "rfc-timers.toml", "strict.toml"]
+    {
         assert!(names.iter().any(|name| name == expected), "configs/{expected} is missing");
     }
     for name in names {
