@@ -47,6 +47,7 @@ use nix::unistd::Pid;
 pub use error::Error;
 
 use crate::config::Config;
+use crate::metrics;
 use crate::view::{Loss, Plane};
 use attend::Attendant;
 use setup::Setup;
@@ -63,8 +64,8 @@ pub fn run(config: &Config, tell: &mut dyn FnMut(&str)) -> Result<(), Error> {
     let signals = attend::block_signals()?;
     let mut attendant = Attendant::new(signals, config)?;
     let Setup { workers, programs, promiscuous, plane, links, remarks } = setup::open(config)?;
-    for remark in &remarks {
-        tell(remark);
+    for remark in remarks.into_iter().chain(config.metrics.and_then(metrics::exposure)) {
+        tell(&remark);
     }
     attendant.watch_links(&links, &plane, tell)?;
     let stop = Arc::new(AtomicBool::new(false));

@@ -126,9 +126,14 @@ fn listing(seconds: u64) -> Listing {
     }
 }
 
+/// Of which [`answer`] reaches none.
+fn limits() -> Top {
+    Top { time_wait_warn: Limit::Percent(80), ..Top::default() }
+}
+
 /// A screen that has heard six answers and as many listings.
 fn watching() -> App {
-    let mut app = App::new(Top::default(), at(0));
+    let mut app = App::new(limits(), at(0));
     let mut before = Before::default();
     for seconds in 1..=6 {
         app.hear(stats(answer(seconds)), at(seconds));

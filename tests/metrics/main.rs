@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot make or read something fails, and says where")]
 
+mod document;
 mod grammar;
 mod naming;
 

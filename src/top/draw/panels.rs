@@ -354,7 +354,7 @@ fn connection<'a>(
     // What has no states says at least what it is.
     let is_nameless = row.states.is_empty() && detail < Detail::More;
     let name = if is_nameless { &row.protocol } else { &row.states };
-    cells.push(Span::styled(fit(name, states), theme.faint()));
+    cells.push(Span::raw(fit(name, states)));
     if detail == Detail::Little {
         cells.push(quiet(row.bits.map(|[one, other]| one + other), theme));
     } else {
