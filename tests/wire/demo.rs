@@ -1,15 +1,19 @@
 //! The demo: what is shown is what the kernels and the tracker say, and it ends as it should.
 
-use std::io;
-use std::process::Command;
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use lastack::demo::{self, Error, Screen, Tracked, Tracker};
 use lastack::lab::{Lab, Options};
 use lastack::tcp::State;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::packet_sockets::PacketSockets;
-use crate::{has_root, is_root};
+use crate::{eventually, has_root, is_root};
 
 fn perform(
     lab: &Lab,
@@ -124,6 +128,122 @@ fn an_interruption_ends_it_soon_and_keeps_what_was_seen() {
     assert!(report.is_interrupted);
     assert!(report.comparisons > 0, "what was seen until then is not lost");
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
+/// The built program's demo, with a directory of its own for temporary files.
+struct Started {
+    process: Child,
+    directory: PathBuf,
+}
+
+impl Started {
+    fn new(name: &str) -> Started {
+        let directory = std::env::temp_dir().join(format!("la-{name}-{}", std::process::id()));
+        std::fs::create_dir(&directory).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lastack"));
+        command.arg("demo").env("TMPDIR", &directory);
+        let process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Started { process, directory }
+    }
+
+    /// The middlebox, once it has become one.
+    fn middlebox(&self) -> u32 {
+        let mut found = None;
+        eventually("the demo has a middlebox", || {
+            let processes = std::fs::read_dir("/proc").unwrap().flatten();
+            let mut numbers =
+                processes.filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok()));
+            found = numbers.find(|&number: &u32| {
+                let words = std::fs::read_to_string(format!("/proc/{number}/cmdline")).unwrap_or_default();
+                words.contains("\0run\0") && status(number, "PPid") == Some(self.process.id().to_string())
+            });
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    fn left_behind(&self) -> Vec<OsString> {
+        std::fs::read_dir(&self.directory).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // Both are gone already unless the test has failed.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// A line of /proc/NUMBER/status.
+fn status(number: u32, key: &str) -> Option<String> {
+    let text = std::fs::read_to_string(format!("/proc/{number}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    line.map(|value| value.trim().to_owned())
+}
+
+/// Whether a process has ended; somebody may still have to take notice.
+fn has_ended(number: u32) -> bool {
+    status(number, "State").is_none_or(|state| state.starts_with('Z'))
+}
+
+#[test]
+fn lastack_run_agrees_with_both_kernels_and_leaves_nothing_behind() {
+    if !is_root("demo: lastack run") {
+        return;
+    }
+    let mut started = Started::new("demo-whole");
+    let middlebox = started.middlebox();
+    let mut text = String::new();
+    started.process.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    let status = started.process.wait().unwrap();
+    assert_eq!(status.code(), Some(0), "{text}");
+    assert!(text.ends_with("20 of 20 moments agree\n"), "{text}");
+    assert!(has_ended(middlebox));
+    assert_eq!(started.left_behind(), Vec::<OsString>::new());
+}
+
+#[test]
+fn a_demo_that_is_told_to_end_takes_everything_down() {
+    if !is_root("demo: told to end") {
+        return;
+    }
+    let mut started = Started::new("demo-ended");
+    let middlebox = started.middlebox();
+    let number = i32::try_from(started.process.id()).unwrap();
+    kill(Pid::from_raw(number), Signal::SIGINT).unwrap();
+    assert_eq!(started.process.wait().unwrap().code(), Some(0));
+    assert!(has_ended(middlebox));
+    assert_eq!(started.left_behind(), Vec::<OsString>::new());
+}
+
+#[test]
+fn a_demo_that_is_killed_takes_its_middlebox_with_it() {
+    if !is_root("demo: killed") {
+        return;
+    }
+    let mut started = Started::new("demo-killed");
+    let middlebox = started.middlebox();
+    started.process.kill().unwrap();
+    started.process.wait().unwrap();
+    eventually("the middlebox is gone", || has_ended(middlebox));
+}
+
+#[test]
+fn a_middlebox_that_ends_is_told_in_one_line_with_status_1() {
+    if !is_root("demo: no middlebox") {
+        return;
+    }
+    let mut started = Started::new("demo-alone");
+    let middlebox = i32::try_from(started.middlebox()).unwrap();
+    kill(Pid::from_raw(middlebox), Signal::SIGKILL).unwrap();
+    let mut errors = String::new();
+    started.process.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    assert_eq!(started.process.wait().unwrap().code(), Some(1));
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    assert!(errors.starts_with("demo: the middlebox: "), "{errors}");
+    assert_eq!(started.left_behind(), Vec::<OsString>::new());
 }
 
 #[test]
