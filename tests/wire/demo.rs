@@ -162,6 +162,16 @@ impl Started {
         found.unwrap()
     }
 
+    /// The middlebox, once it can be asked.
+    fn running_middlebox(&self) -> u32 {
+        let middlebox = self.middlebox();
+        eventually("its control socket is there", || {
+            let mut directories = std::fs::read_dir(&self.directory).unwrap().flatten();
+            directories.any(|directory| directory.path().join("control.sock").exists())
+        });
+        middlebox
+    }
+
     fn left_behind(&self) -> Vec<OsString> {
         std::fs::read_dir(&self.directory).unwrap().map(|entry| entry.unwrap().file_name()).collect()
     }
@@ -210,7 +220,7 @@ fn a_demo_that_is_told_to_end_takes_everything_down() {
         return;
     }
     let mut started = Started::new("demo-ended");
-    let middlebox = started.middlebox();
+    let middlebox = started.running_middlebox();
     let number = i32::try_from(started.process.id()).unwrap();
     kill(Pid::from_raw(number), Signal::SIGINT).unwrap();
     assert_eq!(started.process.wait().unwrap().code(), Some(0));
@@ -224,7 +234,7 @@ fn a_demo_that_is_killed_takes_its_middlebox_with_it() {
         return;
     }
     let mut started = Started::new("demo-killed");
-    let middlebox = started.middlebox();
+    let middlebox = started.running_middlebox();
     started.process.kill().unwrap();
     started.process.wait().unwrap();
     eventually("the middlebox is gone", || has_ended(middlebox));
