@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use lastack::demo::{self, Error, Screen, Tracked, Tracker};
+use lastack::demo::{self, ControlSocket, Error, Screen, Tracked, Tracker};
 use lastack::lab::{Lab, Options};
 use lastack::tcp::State;
 use nix::sys::signal::{Signal, kill};
@@ -162,12 +162,15 @@ impl Started {
         found.unwrap()
     }
 
-    /// The middlebox, once it can be asked.
+    /// The middlebox, once it has answered and connections are under way.
     fn running_middlebox(&self) -> u32 {
         let middlebox = self.middlebox();
-        eventually("its control socket is there", || {
+        eventually("it knows of a connection", || {
             let mut directories = std::fs::read_dir(&self.directory).unwrap().flatten();
-            directories.any(|directory| directory.path().join("control.sock").exists())
+            directories.any(|directory| {
+                let mut socket = ControlSocket::new(&directory.path().join("control.sock"));
+                socket.connections().is_ok_and(|connections| !connections.is_empty())
+            })
         });
         middlebox
     }
