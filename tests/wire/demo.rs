@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use lastack::demo::{self, Error, Screen, Tracked, Tracker};
+use lastack::demo::{self, ControlSocket, Error, Screen, Tracked, Tracker};
 use lastack::lab::{Lab, Options};
 use lastack::tcp::State;
 use nix::sys::signal::{Signal, kill};
@@ -162,6 +162,19 @@ impl Started {
         found.unwrap()
     }
 
+    /// The middlebox, once it has answered and connections are under way.
+    fn running_middlebox(&self) -> u32 {
+        let middlebox = self.middlebox();
+        eventually("it knows of a connection", || {
+            let mut directories = std::fs::read_dir(&self.directory).unwrap().flatten();
+            directories.any(|directory| {
+                let mut socket = ControlSocket::new(&directory.path().join("control.sock"));
+                socket.connections().is_ok_and(|connections| !connections.is_empty())
+            })
+        });
+        middlebox
+    }
+
     fn left_behind(&self) -> Vec<OsString> {
         std::fs::read_dir(&self.directory).unwrap().map(|entry| entry.unwrap().file_name()).collect()
     }
@@ -210,7 +223,7 @@ fn a_demo_that_is_told_to_end_takes_everything_down() {
         return;
     }
     let mut started = Started::new("demo-ended");
-    let middlebox = started.middlebox();
+    let middlebox = started.running_middlebox();
     let number = i32::try_from(started.process.id()).unwrap();
     kill(Pid::from_raw(number), Signal::SIGINT).unwrap();
     assert_eq!(started.process.wait().unwrap().code(), Some(0));
@@ -224,7 +237,7 @@ fn a_demo_that_is_killed_takes_its_middlebox_with_it() {
         return;
     }
     let mut started = Started::new("demo-killed");
-    let middlebox = started.middlebox();
+    let middlebox = started.running_middlebox();
     started.process.kill().unwrap();
     started.process.wait().unwrap();
     eventually("the middlebox is gone", || has_ended(middlebox));
