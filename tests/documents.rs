@@ -17,6 +17,7 @@ use lastack::control::stats::{
 };
 use lastack::shard::Reason;
 use lastack::tcp::{Received, Sent, State};
+use lastack::view::Loss;
 use serde_json::Value;
 
 fn document(name: &str) -> PathBuf {
@@ -117,7 +118,8 @@ fn explained(page: &str) -> Vec<&str> {
 #[test]
 fn every_reason_is_explained_once_in_the_order_of_the_counters_and_no_other() {
     let page = std::fs::read_to_string(document("reasons.md")).unwrap();
-    let names: Vec<&str> = Reason::all().map(Reason::name).collect();
+    let reasons = Reason::all().map(Reason::name);
+    let names: Vec<&str> = reasons.chain(Loss::ALL.map(Loss::name)).collect();
     assert_eq!(explained(&page), names);
 }
 

@@ -29,7 +29,8 @@ mod server;
 mod session;
 pub mod stats;
 mod task;
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests;
 
 pub use client::Client;

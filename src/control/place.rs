@@ -70,10 +70,10 @@ impl Place {
             DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory).map_err(system)?;
         }
         remove_stale(path)?;
-        let listener = UnixListener::bind(path).map_err(|error| match error.kind() {
+        let listener = UnixListener::bind(path).map_err(|error| {
             // Another one that starts at the same time was faster.
-            ErrorKind::AddrInUse => Error::AnotherIsRunning(path.to_owned()),
-            _ => system(error),
+            let is_taken = error.kind() == ErrorKind::AddrInUse;
+            if is_taken { Error::AnotherIsRunning(path.to_owned()) } else { system(error) }
         })?;
         // Until here the umask decides, and any but an empty one lets nobody in but the owner.
         fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(system)?;

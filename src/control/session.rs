@@ -44,7 +44,7 @@ pub(super) struct Session {
 #[derive(Debug)]
 enum Stage {
     Waiting,
-    Answering(Task),
+    Answering(Box<Task>),
     /// It gets what is left of its answer, and no other.
     Leaving,
 }
@@ -155,7 +155,7 @@ impl Session {
         match parse(line) {
             Ok(request) => {
                 if let Some(task) = Task::begin(request, plane, &mut self.output) {
-                    self.stage = Stage::Answering(task);
+                    self.stage = Stage::Answering(Box::new(task));
                 } else {
                     self.wait(plane.clock.now());
                 }

@@ -517,6 +517,7 @@ mod streams {
             lab.step();
         }
         assert!(lab.most_buffered < (64 << 10) + 1024, "{} bytes", lab.most_buffered);
+        assert_eq!(lab.step(), None, "who does not read is not asked again and again");
         assert_eq!(lab.ask(&request("count"))[0]["connections"], 20_000, "others are served");
         let (mut next, mut missed) = (1, 0);
         while next <= 20_000 {

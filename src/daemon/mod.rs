@@ -14,6 +14,7 @@
 //! | `setup` | opening it, in the kernel's order |
 //! | `worker` | a worker's turn |
 //! | `socket`, `burst`, `frames` | its rings, its packets, its frames |
+//! | `held` | fragments that wait for the rest of their datagram |
 //! | `handover` | from worker to worker |
 //! | `ears` | what it hears of its shard |
 //! | `attend` | the main thread: signals, links, operators |
@@ -30,6 +31,7 @@ mod ears;
 mod error;
 mod frames;
 mod handover;
+mod held;
 mod plan;
 mod setup;
 mod socket;

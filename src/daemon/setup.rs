@@ -17,13 +17,13 @@ use af_xdp::{
     BindErrorKind, BindOptions, Copy, Frame, Frames, RxRing, SocketHandle, TxRing, Umem, UmemOptions,
 };
 use crossbeam_queue::ArrayQueue;
-use hashbrown::HashMap;
 
 use super::burst::Gathered;
 use super::ears::Ears;
 use super::error::Error;
 use super::frames::Store;
 use super::handover::Exchange;
+use super::held::Held;
 use super::plan::{Facts, MAX_PARTS, Plan, RING, SocketPlan};
 use super::socket::{Access, QueueRings, Socket};
 use super::worker::{Exits, State, Worker, watch};
@@ -506,7 +506,8 @@ impl Assembly {
                 clock: plane.clock.clone(),
                 gathered: Gathered::new(site.plan.longest),
                 ears: Ears::new(number as u32, count as u32, site.config.fragments.max, events),
-                waiting: HashMap::with_capacity(site.config.fragments.max as usize + BURST),
+                held: Held::new(site.config.fragments.max as usize + BURST),
+                events: mio::Events::with_capacity(64),
                 state: State::new(report, count),
             });
         }

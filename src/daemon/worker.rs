@@ -17,12 +17,12 @@ use std::time::Duration;
 
 use af_xdp::{Descriptor, Umem};
 use arrayvec::ArrayVec;
-use hashbrown::HashMap;
 
 use super::burst::{Burst, Gathered, Origin};
 use super::ears::Ears;
 use super::frames::{Parts, Store};
 use super::handover::{Exchange, Message, Passing, Waiting};
+use super::held::Held;
 use super::plan::{MAX_PARTS, PortPlan, Steering};
 use super::socket::{Sending, Socket};
 use crate::config::Wait;
@@ -58,8 +58,10 @@ pub(super) struct Worker {
     pub(super) clock: SystemClock,
     pub(super) gathered: Gathered,
     pub(super) ears: Ears,
-    /// Fragments that wait for their verdict, by token.
-    pub(super) waiting: HashMap<u64, Waiting>,
+    /// Fragments that wait for their verdict.
+    pub(super) held: Held,
+    /// What woke it; nobody looks.
+    pub(super) events: mio::Events,
     pub(super) state: State,
 }
 
@@ -339,7 +341,7 @@ impl Worker {
                 Action::Held => {
                     let token = token(first + place as u64, self.number, self.exchange.workers());
                     if let Some(parts) = Parts::collect(&mut descriptors, slot.parts) {
-                        self.waiting.insert(token.0, Waiting { parts, origin: slot.origin });
+                        self.held.insert(token, Waiting { parts, origin: slot.origin });
                     }
                 }
             }
@@ -407,7 +409,7 @@ impl Worker {
         self.ears.handed_over = passing;
         let mut released = std::mem::take(&mut self.ears.released);
         for (token, is_accepted) in released.drain(..) {
-            let Some(waiting) = self.waiting.remove(&token.0) else { continue };
+            let Some(waiting) = self.held.remove(token) else { continue };
             if is_accepted {
                 let parts: ArrayVec<Descriptor, MAX_PARTS> = waiting.parts.into_iter().collect();
                 self.send(parts.into_iter(), waiting.origin);
@@ -420,11 +422,8 @@ impl Worker {
 
     /// Passes a datagram on, with the frames of its fragments.
     fn pass_on(&mut self, owner: usize, datagram: Datagram) {
-        let pieces: Vec<(Token, Waiting)> = datagram
-            .pieces()
-            .iter()
-            .filter_map(|token| Some((*token, self.waiting.remove(&token.0)?)))
-            .collect();
+        let pieces: Vec<(Token, Waiting)> =
+            datagram.pieces().iter().filter_map(|token| Some((*token, self.held.remove(*token)?))).collect();
         let frames: i64 = pieces.iter().map(|(_, waiting)| waiting.parts.count() as i64).sum();
         let count = pieces.len() as u64;
         match self.exchange.send_datagram((self.number, owner), Box::new(Passing { datagram, pieces })) {
@@ -450,7 +449,7 @@ impl Worker {
     fn judge_passing(&mut self, passing: Passing, at: Time) {
         for (token, waiting) in passing.pieces {
             self.state.under_way -= waiting.parts.count() as i64;
-            self.waiting.insert(token.0, waiting);
+            self.held.insert(token, waiting);
         }
         self.shard.take_over(&passing.datagram, at.tick(), at, &mut self.ears);
         self.settle();
@@ -497,7 +496,7 @@ impl Worker {
             + self.state.beginnings.iter().map(Vec::len).sum::<usize>();
         report.frames = Frames {
             free: self.store.len() as u64,
-            held: self.waiting.values().map(|waiting| waiting.parts.count() as u64).sum(),
+            held: self.held.frames(),
             under_way: self.state.under_way + begun as i64,
             filling: self.sockets.iter().map(|socket| socket.filling).sum(),
             sending: self.sockets.iter().map(|socket| socket.sending).sum(),
@@ -523,9 +522,8 @@ impl Worker {
             let until = self.shard.next_event().map_or(LONGEST_SLEEP, |tick| {
                 Duration::from_millis(u64::from(tick.since(at.tick()).milliseconds()) + 1)
             });
-            let mut events = mio::Events::with_capacity(64);
             // Interrupted or not: the next turn looks at everything anyway.
-            let _ = self.poll.poll(&mut events, Some(until.min(LONGEST_SLEEP)));
+            let _ = self.poll.poll(&mut self.events, Some(until.min(LONGEST_SLEEP)));
         }
         self.exchange.wake_up(self.number);
     }

@@ -14,13 +14,13 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::sys::prctl;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 
 use super::tracker::ControlSocket;
@@ -52,6 +52,8 @@ impl Middlebox {
         let mut command = Command::new(program);
         command.args(["demo", "--middlebox"]).arg(directory.configuration());
         command.args(["--parent", &std::process::id().to_string()]);
+        // A group of its own: an interrupt at the terminal is for the demo, which then ends its child.
+        command.process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
         let (started, child) = mpsc::channel();
         let (keep, kept) = mpsc::channel::<()>();
@@ -77,7 +79,7 @@ impl Middlebox {
         let errors = fs::read_to_string(self.directory.errors()).unwrap_or_default();
         Some(match errors.lines().rfind(|line| !line.trim().is_empty()) {
             Some(line) => line.to_owned(),
-            None => format!("the middlebox ended without a word, {}", describe(status)),
+            None => format!("it ended without a word: {status}"),
         })
     }
 
@@ -111,10 +113,6 @@ impl Drop for Middlebox {
     }
 }
 
-fn describe(status: ExitStatus) -> String {
-    status.to_string()
-}
-
 /// The smallest configuration of a bridge.
 fn configuration(socket: &Path) -> String {
     format!(
@@ -134,6 +132,10 @@ pub(super) fn become_middlebox(configuration: &Path, parent: u32) -> io::Error {
     // It may have died before it was asked for.
     if std::os::unix::process::parent_id() != parent {
         return io::Error::other("the demo that started it is gone");
+    }
+    // The demo holds them back for itself, and a child inherits that.
+    if let Err(error) = SigSet::empty().thread_set_mask() {
+        return error.into();
     }
     match std::env::current_exe() {
         Ok(program) => Command::new(program).args(["run", "-c"]).arg(configuration).exec(),
@@ -173,5 +175,29 @@ impl Drop for PrivateDirectory {
     fn drop(&mut self) {
         // A few bytes in the directory for temporary files are no reason to fail.
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_directory_is_private_and_goes_with_everything_in_it() {
+        let directory = PrivateDirectory::new().unwrap();
+        fs::write(directory.configuration(), "").unwrap();
+        let path = directory.0.clone();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        drop(directory);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_configuration_is_a_valid_one() {
+        let directory = PrivateDirectory::new().unwrap();
+        fs::write(directory.configuration(), configuration(&directory.socket())).unwrap();
+        crate::config::load(Some(&directory.configuration()), &[]).unwrap();
     }
 }

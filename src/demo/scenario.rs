@@ -14,9 +14,9 @@ use crate::tcp::State;
 use State::{CloseWait, Closed, Established, FinWait2, Listen, SynSent, TimeWait};
 
 /// How long a reader of the table gets between two moments.
-const BEAT: Duration = Duration::from_millis(800);
+const BEAT: Duration = Duration::from_millis(1_100);
 /// How long the half-closed download takes.
-const DOWNLOAD: Duration = Duration::from_millis(2_500);
+const DOWNLOAD: Duration = Duration::from_millis(3_500);
 /// What it sends at a time, in bytes.
 const CHUNK: usize = 32 << 10;
 

@@ -30,6 +30,8 @@ use crate::time::SystemClock;
 const TURN: Duration = Duration::from_millis(50);
 /// How long the kernels have to come to the expected states, and the tracker to agree with them; in seconds.
 const PATIENCE: f64 = 3.0;
+/// For how many looks a disagreement may come from asking at different times, a delayed ACK's 40 ms included.
+const LOOKS_IN_MOTION: u32 = 4;
 /// How much later each script starts than the one before it.
 const STAGGER: Duration = Duration::from_millis(250);
 /// The client port of the first script of the first round.
@@ -78,6 +80,8 @@ pub struct Conversation {
     /// What was said last.
     pub now: Option<Sample>,
     is_accepted: bool,
+    /// For how many looks in a row they have not been of one opinion.
+    disagreements: u32,
 }
 
 /// What came of the demo.
@@ -138,7 +142,6 @@ pub fn perform(
 struct Round<'a> {
     conversations: Vec<Conversation>,
     clock: &'a SystemClock,
-    pending: Vec<Pending>,
     is_interrupted: bool,
     failure: Option<Error>,
 }
@@ -169,15 +172,10 @@ impl<'a> Round<'a> {
                 moments: Vec::new(),
                 now: None,
                 is_accepted: false,
+                disagreements: 0,
             }
         });
-        Round {
-            conversations: conversations.collect(),
-            clock,
-            pending: Vec::new(),
-            is_interrupted: false,
-            failure: None,
-        }
+        Round { conversations: conversations.collect(), clock, is_interrupted: false, failure: None }
     }
 
     fn play(
@@ -203,49 +201,62 @@ impl<'a> Round<'a> {
                 scope.spawn(move || run_script(scenario, &act));
             }
             drop(events);
-            // Scripts must learn that it is over before the scope waits for them: here, and by `inbox`,
-            // with which the moments go that nobody has looked at.
-            let result = self.direct(lab, tracker, screen, interrupted, &inbox, &is_over);
-            is_over.store(true, Ordering::Relaxed);
-            self.pending.clear();
-            drop(inbox);
-            result
+            let director = Director { round: self, inbox, pending: Vec::new(), is_over: &is_over };
+            director.direct(lab, tracker, screen, interrupted)
         })
     }
+}
 
+/// What is alive only while scripts are played. The scope waits for them, so they must learn that it is over
+/// however directing ends, be it by a panic: by the flag, and by the moments that nobody will answer, which go
+/// with the director and its inbox.
+struct Director<'r, 'c> {
+    round: &'r mut Round<'c>,
+    inbox: Receiver<Event>,
+    pending: Vec<Pending>,
+    is_over: &'r AtomicBool,
+}
+
+impl Drop for Director<'_, '_> {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Director<'_, '_> {
     /// Looks, compares and shows until every script is over.
     fn direct(
-        &mut self,
+        mut self,
         lab: &Lab,
         tracker: &mut dyn Tracker,
         screen: &mut Screen<'_>,
         interrupted: &mut dyn FnMut() -> bool,
-        inbox: &Receiver<Event>,
-        is_over: &AtomicBool,
     ) -> Result<(), Error> {
         loop {
             // Every script holds a sender until it ends, be it by a panic.
             let are_all_over = loop {
-                match inbox.try_recv() {
+                match self.inbox.try_recv() {
                     Ok(event) => self.take(event),
                     Err(TryRecvError::Empty) => break false,
                     Err(TryRecvError::Disconnected) => break true,
                 }
             };
             if interrupted() {
-                self.is_interrupted = true;
+                self.round.is_interrupted = true;
             }
-            if self.is_interrupted || self.failure.is_some() {
-                is_over.store(true, Ordering::Relaxed);
+            if self.round.is_interrupted || self.round.failure.is_some() {
+                self.is_over.store(true, Ordering::Relaxed);
                 self.pending.clear();
             } else {
                 let tracked = tracker.connections().map_err(|error| Error::Middlebox(error.to_string()))?;
                 self.look(&lab.client.sockets()?, &lab.server.sockets()?, &tracked);
                 self.answer();
-                screen.show(&self.conversations, self.clock.now().seconds()).map_err(Error::Output)?;
+                screen
+                    .show(&self.round.conversations, self.round.clock.now().seconds())
+                    .map_err(Error::Output)?;
             }
             if are_all_over {
-                return self.failure.take().map_or(Ok(()), Err);
+                return self.round.failure.take().map_or(Ok(()), Err);
             }
             thread::sleep(TURN);
         }
@@ -253,35 +264,37 @@ impl<'a> Round<'a> {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Accepted { row } => self.conversations[row].is_accepted = true,
+            Event::Accepted { row } => self.round.conversations[row].is_accepted = true,
             Event::Moment { row, text, expected, seen } => {
-                let since = self.clock.now().seconds();
+                let since = self.round.clock.now().seconds();
                 self.pending.push(Pending { row, text, expected, since, seen });
             }
             Event::Finished { result: Ok(()) | Err(Stop::Interrupted), .. } => {}
             Event::Finished { row, result: Err(Stop::Failed(why)) } => {
-                self.failure.get_or_insert(Error::Scenario(SCENARIOS[row].title, why));
+                self.round.failure.get_or_insert(Error::Scenario(SCENARIOS[row].title, why));
             }
         }
     }
 
     /// Takes a sample of every connection.
     fn look(&mut self, client: &[SocketState], server: &[SocketState], tracked: &[Tracked]) {
-        for conversation in &mut self.conversations {
+        for conversation in &mut self.round.conversations {
             let sample = conversation.sample(client, server, tracked);
             // A connection that has not begun yet has no row.
             let has_begun = sample.kernels[0] != State::Closed || sample.tracked.is_some();
             if has_begun || conversation.now.is_some() {
                 conversation.now = Some(sample);
+                conversation.disagreements =
+                    if sample.agrees() { 0 } else { conversation.disagreements.saturating_add(1) };
             }
         }
     }
 
     /// Puts down the moments that have come, and those that have not in all this time.
     fn answer(&mut self) {
-        let now = self.clock.now().seconds();
+        let now = self.round.clock.now().seconds();
         for pending in std::mem::take(&mut self.pending) {
-            let conversation = &mut self.conversations[pending.row];
+            let conversation = &mut self.round.conversations[pending.row];
             let sample = conversation.now.unwrap_or(Sample { kernels: [State::Closed; 2], tracked: None });
             let has_come = sample.kernels == pending.expected;
             let is_late = now - pending.since > PATIENCE;
@@ -293,7 +306,7 @@ impl<'a> Round<'a> {
                 let [client, server] = sample.kernels.map(State::name);
                 let [as_client, as_server] = pending.expected.map(State::name);
                 let why = format!("the kernels are in {client}/{server}, not in {as_client}/{as_server}");
-                self.failure.get_or_insert(Error::Scenario(conversation.title, why));
+                self.round.failure.get_or_insert(Error::Scenario(conversation.title, why));
             } else {
                 self.pending.push(pending);
             }
@@ -302,6 +315,21 @@ impl<'a> Round<'a> {
 }
 
 impl Conversation {
+    /// A conversation that is over, for tests of what is written about it.
+    #[cfg(test)]
+    pub(super) fn finished(
+        title: &'static str,
+        (client, server): (SocketAddr, SocketAddr),
+        moments: Vec<Moment>,
+    ) -> Conversation {
+        Conversation { title, client, server, moments, now: None, is_accepted: true, disagreements: 0 }
+    }
+
+    /// Whether a disagreement is too young to mean anything: the three are asked one after the other.
+    pub(super) fn is_in_motion(&self) -> bool {
+        self.disagreements <= LOOKS_IN_MOTION
+    }
+
     fn sample(&self, client: &[SocketState], server: &[SocketState], tracked: &[Tracked]) -> Sample {
         let find = |sockets: &[SocketState], local, remote| {
             let found = sockets.iter().find(|socket| (socket.local, socket.remote) == (local, remote));
@@ -327,4 +355,92 @@ fn run_script(scenario: &Scenario, act: &Act<'_>) {
     let result = act.pause(STAGGER * act.row as u32).and_then(|()| (scenario.play)(act));
     // The director is gone only if it has panicked.
     let _ = act.events.send(Event::Finished { row: act.row, result });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use State::{Closed, Established, Listen, TimeWait};
+
+    const CLIENT: &str = "10.0.0.1:40000";
+    const SERVER: &str = "10.0.0.2:80";
+
+    fn conversation(is_accepted: bool) -> Conversation {
+        Conversation {
+            title: "a test",
+            client: CLIENT.parse().unwrap(),
+            server: SERVER.parse().unwrap(),
+            moments: Vec::new(),
+            now: None,
+            is_accepted,
+            disagreements: 0,
+        }
+    }
+
+    fn socket(local: &str, remote: &str, state: State) -> SocketState {
+        let (local, remote) = (local.parse().unwrap(), remote.parse().unwrap());
+        SocketState { local, remote, state, receive_queue: 0, send_queue: 0 }
+    }
+
+    fn tracked(id: u64, originator: &str, states: [State; 2]) -> Tracked {
+        let (originator, responder) = (originator.parse().unwrap(), SERVER.parse().unwrap());
+        Tracked { id, originator, responder, states }
+    }
+
+    fn kernels(is_accepted: bool, client: &[SocketState], server: &[SocketState]) -> [State; 2] {
+        conversation(is_accepted).sample(client, server, &[]).kernels
+    }
+
+    #[test]
+    fn each_kernel_is_asked_for_its_own_side_of_the_connection() {
+        let client =
+            [socket("10.0.0.1:40001", SERVER, State::SynSent), socket(CLIENT, SERVER, State::FinWait2)];
+        let server = [socket(SERVER, "0.0.0.0:0", Listen), socket(SERVER, CLIENT, State::CloseWait)];
+        assert_eq!(kernels(true, &client, &server), [State::FinWait2, State::CloseWait]);
+    }
+
+    #[test]
+    fn a_server_without_a_socket_listens_until_it_has_accepted_and_is_closed_afterwards() {
+        let listener = [socket(SERVER, "0.0.0.0:0", Listen)];
+        assert_eq!(kernels(false, &[], &listener), [Closed, Listen]);
+        assert_eq!(kernels(true, &[], &listener), [Closed, Closed]);
+    }
+
+    #[test]
+    fn a_server_on_whose_port_nobody_listens_is_closed() {
+        let elsewhere = [socket("10.0.0.2:81", "0.0.0.0:0", Listen)];
+        assert_eq!(kernels(false, &[], &elsewhere), [Closed, Closed]);
+    }
+
+    #[test]
+    fn of_several_incarnations_the_newest_is_compared() {
+        let list = [
+            tracked(9, CLIENT, [Established; 2]),
+            tracked(3, CLIENT, [Closed, TimeWait]),
+            tracked(10, "10.0.0.1:40001", [Closed; 2]),
+        ];
+        let sample = conversation(true).sample(&[], &[], &list);
+        assert_eq!(sample.tracked, Some((9, [Established; 2])));
+    }
+
+    #[test]
+    fn what_the_tracker_does_not_know_is_closed() {
+        assert!(Sample { kernels: [Closed; 2], tracked: None }.agrees());
+        assert!(!Sample { kernels: [Closed, TimeWait], tracked: None }.agrees());
+        assert!(!Sample { kernels: [Closed; 2], tracked: Some((1, [Closed, TimeWait])) }.agrees());
+    }
+
+    #[test]
+    fn ports_of_later_rounds_are_others_and_never_run_out() {
+        let clock = SystemClock::new();
+        let ports = |number| {
+            let round = Round::new(number, &clock);
+            round.conversations.iter().map(|conversation| conversation.client.port()).collect::<Vec<_>>()
+        };
+        assert!(SCENARIOS.len() <= usize::from(ROUND_PORTS));
+        assert_eq!(ports(0)[0], 40_000);
+        assert_eq!(ports(1)[0], 40_010);
+        assert_eq!(ports(usize::from(ROUNDS) - 1)[7], 64_997);
+        assert_eq!(ports(usize::from(ROUNDS)), ports(0));
+    }
 }

@@ -130,7 +130,8 @@ impl Lab {
         Ok(lab)
     }
 
-    /// Joins `la-in` and `la-out` by the kernel's own bridge: what a middlebox is compared with.
+    /// Joins `la-in` and `la-out` by the kernel's own bridge: what a middlebox is compared with. Its ports begin
+    /// to forward once the kernel has noticed that they are up, which may take a second.
     ///
     /// # Errors
     /// The kernel has no bridges.

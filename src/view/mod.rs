@@ -20,7 +20,8 @@ pub mod plane;
 pub mod report;
 mod ring;
 mod sync;
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 pub(crate) mod testing;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -96,7 +96,8 @@ fn found_instead<const WORDS: usize>(guard: u64, number: u64) -> Found<WORDS> {
     if there > number { Found::Later(there) } else { Found::Earlier }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

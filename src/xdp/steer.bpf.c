@@ -84,10 +84,11 @@ struct map missed SECTION("maps") = {PERCPU_ARRAY, sizeof(u32), sizeof(u64), 1, 
 
 enum {
     ETHERNET = 14,
-    // Tags and extension headers beyond these are not looked behind. The verifier wants a bound; frames
-    // with as many reach a worker all the same, which hands them over.
+    // Tags and extension headers beyond these are not looked behind: the verifier wants a bound, and follows
+    // every path up to it. RFC 8200 section 4.1 knows of seven headers; frames with more than eight reach
+    // a worker all the same, which hands them over.
     MOST_TAGS = 8,
-    MOST_EXTENSIONS = 16,
+    MOST_EXTENSIONS = 8,
     // The farthest offset that the verifier lets be added to a packet's address, less any header.
     FARTHEST = 0x7fff,
     // Beyond the end of any frame.
@@ -395,6 +396,7 @@ INLINE struct chain walk(struct xdp_md *frame, struct place *place, struct tuple
         }
         tuple->protocol = header.next_header;
     }
+    chain.is_whole = !is_extension(tuple->protocol);
     return chain;
 }
 

@@ -4,8 +4,10 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod attach;
+mod demo;
 mod lab;
 mod links;
+mod packet_sockets;
 mod steering;
 mod veth;
 
@@ -13,9 +15,14 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
+/// Whether the process is root.
+pub(crate) fn has_root() -> bool {
+    std::fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
 /// Whether the process is root; where it is not, a line says that the test is skipped.
 pub(crate) fn is_root(test: &str) -> bool {
-    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    let is_root = has_root();
     if !is_root {
         let line = format!("skipped: {test} needs root (CAP_SYS_ADMIN, CAP_NET_ADMIN)\n");
         // Not eprintln: the harness hides that where a test passes.

@@ -243,6 +243,23 @@ fn tags_and_what_is_not_ip_are_read_as_in_the_engine() {
 }
 
 #[test]
+fn eight_extension_headers_are_walked() {
+    if !is_root("eight_extension_headers_are_walked") {
+        return;
+    }
+    let trials = trials();
+    let mut there = Builder::v6(V6.0, V6.1);
+    for depth in 1..=8 {
+        there = there.extension(60, &[0; 6]);
+        assert!(check(
+            &trials,
+            &there.tcp(&Tcp::new(40_000, 443), b""),
+            &format!("{depth} extension headers")
+        ));
+    }
+}
+
+#[test]
 fn headers_behind_the_frames_first_buffer_are_read() {
     if !is_root("headers_behind_the_frames_first_buffer") {
         return;
@@ -324,7 +341,7 @@ fn headers_deeper_than_the_program_looks_lead_to_some_worker() {
         for port in 0..32 {
             let mut there = Builder::v6(V6.0, V6.1);
             let mut back = Builder::v6(V6.1, V6.0);
-            for _ in 0..17 {
+            for _ in 0..9 {
                 (there, back) = (there.extension(60, &[0; 6]), back.extension(60, &[0; 6]));
             }
             let keys = [there.tcp(&Tcp::new(port, 443), b""), back.tcp(&Tcp::new(443, port), b"")]
@@ -420,10 +437,13 @@ fn builder_of_any_kind(random: &mut Random) -> Builder {
         if random.one_in(4) { builder.options(&vec![1; random.below(41)]) } else { builder }
     } else {
         let mut builder = Builder::v6(random.array(), random.array());
-        for _ in 0..[0, 0, 0, 1, 2, 3, 7, 12][random.below(8)] {
+        for _ in 0..[0, 0, 0, 1, 2, 3, 5, 6][random.below(8)] {
             let number = [0, 43, 44, 51, 60, 60, 135, 139, 140][random.below(9)];
             // Two words of zeros: padding, an atomic fragment, no segments left.
-            builder = builder.extension(number, &vec![0; 6 + 8 * random.below(3)]);
+            // A fragment header's length is fixed: what is longer would be headers of their own, more than the
+            // program looks at.
+            let words = if number == 44 { 0 } else { random.below(3) };
+            builder = builder.extension(number, &vec![0; 6 + 8 * words]);
         }
         builder
     }

@@ -18,8 +18,9 @@ use crate::umem::Umem;
 /// A [`Frame`] with the place of a packet, or of a part of one, in it.
 ///
 /// What a descriptor says is always something that the kernel accepts: at least one byte, inside the frame,
-/// and behind the room for metadata where the UMEM has that. (The kernel drops what it does not accept, and
-/// the frame with it.)
+/// and behind the room for metadata where the UMEM has that. (What it does not accept it drops, and the
+/// frame may never come back.) Only that a packet has too many of them is left to the caller:
+/// [`set_continues`](Descriptor::set_continues).
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a frame that is dropped is lost for as long as its UMEM lives"]
 pub struct Descriptor {
@@ -118,6 +119,9 @@ impl Descriptor {
     }
 
     /// Says whether the next descriptor in the ring will hold more of the same packet.
+    ///
+    /// In copy mode a packet has at most 18 descriptors (CONFIG_MAX_SKB_FRAGS + 1). The kernel drops a longer
+    /// one, counts its descriptors as [`tx_invalid`](crate::Statistics::tx_invalid), and completes them.
     #[inline]
     pub fn set_continues(&mut self, continues: bool) {
         self.continues = continues;

@@ -134,17 +134,23 @@ impl fmt::Display for BindError {
             BindErrorKind::InvalidOptions => return write!(f, "{}", self.source),
             BindErrorKind::NoAfXdp => f.write_str("this kernel has no AF_XDP (CONFIG_XDP_SOCKETS)"),
             BindErrorKind::KernelTooOld if tx_metadata && self.step == Step::Register => {
-                f.write_str("this kernel has no TX metadata (Linux 6.8, its flag since 6.11); make the UMEM without it")
+                f.write_str("this kernel has no TX metadata (Linux 6.11); make the UMEM without it")
             }
-            BindErrorKind::KernelTooOld => f.write_str("this kernel is too old: at least Linux 5.4 is needed"),
-            BindErrorKind::NotPermitted => f.write_str("CAP_NET_RAW is needed in the interface's network namespace"),
+            BindErrorKind::KernelTooOld => {
+                f.write_str("this kernel is too old: at least Linux 5.9 is needed")
+            }
+            BindErrorKind::NotPermitted => {
+                f.write_str("CAP_NET_RAW is needed in the interface's network namespace")
+            }
             BindErrorKind::LockedMemory => write!(
                 f,
                 "the UMEM of {} KiB is more than the memory that may be locked; raise RLIMIT_MEMLOCK \
                  (`ulimit -l`, LimitMEMLOCK= of systemd), grant CAP_IPC_LOCK, or use fewer frames",
                 umem >> 10
             ),
-            BindErrorKind::OutOfMemory => f.write_str("the kernel is out of memory; use fewer frames or smaller rings"),
+            BindErrorKind::OutOfMemory => {
+                f.write_str("the kernel is out of memory; use fewer frames or smaller rings")
+            }
             BindErrorKind::NoSuchInterface => {
                 f.write_str("there is no such interface in this network namespace")
             }
@@ -153,11 +159,11 @@ impl fmt::Display for BindError {
                 f.write_str("there is no such queue (`ethtool -l` shows how many there are)")?;
                 if multi_buffer { f.write_str(", or no multi-buffer (Linux 6.6)") } else { Ok(()) }
             }
-            BindErrorKind::QueueBusy => {
-                f.write_str("another socket has the queue; stop the program that does, or choose another queue")
-            }
+            BindErrorKind::QueueBusy => f.write_str(
+                "another socket has the queue; stop the program that does, or choose another queue",
+            ),
             BindErrorKind::NoZeroCopy if is_shared => f.write_str(
-                "no zero copy here, but the UMEM's first socket has it, and all sockets of a UMEM have the same; \
+                "no zero copy here, but the UMEM's first socket has it, and all of them have the same; \
                  bind the first one with Copy::Copy",
             ),
             BindErrorKind::NoZeroCopy => f.write_str(
@@ -165,7 +171,8 @@ impl fmt::Display for BindError {
                  allow copying with Copy::Auto or Copy::Copy",
             ),
             BindErrorKind::NoSpace => f.write_str(
-                "the device has no room for it; a veth needs as many receive queues as its peer has transmit queues",
+                "the device has no room for it; \
+                 a veth needs as many receive queues as its peer has transmit queues",
             ),
             BindErrorKind::Other => write!(f, "{} failed", self.step.name()),
         }?;
@@ -173,14 +180,69 @@ impl fmt::Display for BindError {
     }
 }
 
-impl Error for BindError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.source)
-    }
-}
+// Without `source`: the message ends with the system's own words already.
+impl Error for BindError {}
 
 impl From<BindError> for io::Error {
     fn from(error: BindError) -> io::Error {
         io::Error::new(error.source.kind(), error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same errno means different things at different calls; these are the ones that a veth does not show.
+    #[test]
+    fn what_an_errno_means_depends_on_the_call() {
+        let plain = Request {
+            interface: 3,
+            queue: 1,
+            tx_metadata: false,
+            multi_buffer: false,
+            is_shared: false,
+            umem: 1 << 20,
+        };
+        let cases = [
+            (Step::Socket, libc::EAFNOSUPPORT, plain, BindErrorKind::NoAfXdp, "CONFIG_XDP_SOCKETS"),
+            (Step::Register, libc::ENOBUFS, plain, BindErrorKind::LockedMemory, "1024 KiB"),
+            (Step::Map, libc::ENOBUFS, plain, BindErrorKind::OutOfMemory, "fewer frames"),
+            (Step::Register, libc::EINVAL, plain, BindErrorKind::Other, "registering the UMEM failed"),
+            (
+                Step::Register,
+                libc::EINVAL,
+                Request { tx_metadata: true, ..plain },
+                BindErrorKind::KernelTooOld,
+                "no TX metadata",
+            ),
+            (
+                Step::Bind,
+                libc::EINVAL,
+                Request { multi_buffer: true, ..plain },
+                BindErrorKind::NoSuchQueue,
+                "or no multi-buffer",
+            ),
+            (
+                Step::Bind,
+                libc::EOPNOTSUPP,
+                Request { is_shared: true, ..plain },
+                BindErrorKind::NoZeroCopy,
+                "bind the first one with Copy::Copy",
+            ),
+            (Step::Bind, libc::ENETDOWN, plain, BindErrorKind::InterfaceDown, "set it up"),
+            (Step::Bind, libc::ENOSPC, plain, BindErrorKind::NoSpace, "as many receive queues"),
+            (Step::Budget, libc::EIO, plain, BindErrorKind::Other, "setting the transmit budget failed"),
+        ];
+        for (step, errno, request, kind, words) in cases {
+            let error = BindError::new(step, request, io::Error::from_raw_os_error(errno));
+            assert_eq!((error.kind(), error.errno()), (kind, Some(errno)), "{step:?}: {error}");
+            let message = error.to_string();
+            assert!(message.starts_with("AF_XDP on queue 1 of interface 3: "), "{message}");
+            assert!(message.contains(words), "{message}");
+        }
+        // An option of which this kernel knows a shorter version.
+        let error = BindError::new(Step::Map, plain, io::ErrorKind::Unsupported.into());
+        assert_eq!((error.kind(), error.errno()), (BindErrorKind::KernelTooOld, None));
     }
 }

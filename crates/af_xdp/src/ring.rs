@@ -137,8 +137,8 @@ impl TxRing {
         self.ring.publish();
     }
 
-    /// Whether the kernel sends only after [`wake`](TxRing::wake). In copy mode always; always true as well
-    /// without [`need_wakeup`](crate::BindOptions::need_wakeup) in copy mode.
+    /// Whether the kernel sends only after [`wake`](TxRing::wake): always in copy mode, and always without
+    /// [`need_wakeup`](crate::BindOptions::need_wakeup); otherwise the driver says so when it matters.
     #[inline]
     pub fn needs_wakeup(&self) -> bool {
         self.ring.needs_wakeup()

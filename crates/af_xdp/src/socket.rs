@@ -29,11 +29,11 @@ use crate::ring::{CompletionRing, Context, FillRing, RxRing, TxRing, Wake};
 use crate::sys;
 use crate::umem::Umem;
 
-/// How long a bind waits for a queue to become free: after a socket is closed, by whichever process, the
-/// kernel may take a few hundred milliseconds to let go of it.
-const BUSY_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a bind waits for a queue, and for locked memory, to become free: after a socket is closed, by
+/// whichever process, the kernel may take a few hundred milliseconds to let go of them.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// The time between two attempts.
-const BUSY_PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(10);
 /// The least that the kernel accepts as a transmit budget, and what it has without one.
 const LEAST_BUDGET: u32 = 32;
 
@@ -137,7 +137,8 @@ pub struct Statistics {
     pub rx_dropped: u64,
     /// Invalid addresses in the fill ring: 0, since a [`Frame`](crate::Frame) is valid.
     pub rx_invalid: u64,
-    /// Invalid descriptors in the TX ring: 0, since a [`Descriptor`](crate::Descriptor) is valid.
+    /// Descriptors of packets that were not sent because they have too many frames: more than 18
+    /// (CONFIG_MAX_SKB_FRAGS + 1) in copy mode. Nothing else in a [`Descriptor`](crate::Descriptor) is invalid.
     pub tx_invalid: u64,
     /// Packets that were lost because the RX ring was full.
     pub rx_ring_full: u64,
@@ -209,6 +210,7 @@ pub(crate) struct Shared {
     fd: OwnedFd,
     interface: u32,
     queue: u32,
+    has_tx: bool,
     is_zero_copy: bool,
 }
 
@@ -252,7 +254,15 @@ impl SocketHandle {
     }
 
     /// Has the kernel send what was committed to the TX ring; see [`TxRing::wake`].
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`io::ErrorKind::Unsupported`] if the socket has no TX ring.
     pub fn wake(&self) -> io::Result<Wake> {
+        // The kernel would say ENOBUFS, which otherwise means that it is worth trying again.
+        if !self.shared.has_tx {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         match sys::send(self.as_fd()) {
             Ok(()) => Ok(Wake::Sent),
             Err(error) => match error.raw_os_error() {
@@ -337,8 +347,8 @@ impl Umem {
     ///
     /// The first bind registers the UMEM with the kernel. While one of its sockets lives, later ones share
     /// it: another socket on the same queue has no fill and completion ring of its own; both use those of
-    /// the first. Where the queue was just given up, perhaps by a process that ended, the bind waits up to two seconds for
-    /// it; binds of the same UMEM wait for each other.
+    /// the first. Where another process, or this one, has just given the queue or locked memory up, the bind
+    /// waits for it, up to two seconds; binds of the same UMEM wait for each other.
     ///
     /// Packets arrive once an XDP program redirects them to the socket by an XSKMAP; put frames into the
     /// fill ring before that.
@@ -372,7 +382,7 @@ impl Umem {
                 return Err(BindError::new(Step::Options, request, error));
             }
             let rings = self.prepare(fd.as_fd(), options, &sharing).map_err(fail(request))?;
-            match bind_patiently(fd.as_fd(), options, &sharing) {
+            match bind(fd.as_fd(), options, &sharing) {
                 Ok(()) => {}
                 // The socket to share with is still there but no longer bound: its interface has gone.
                 Err(error) if error.raw_os_error() == Some(libc::EBADF) && request.is_shared => {
@@ -385,7 +395,8 @@ impl Umem {
             let flags: Result<libc::xdp_options, _> =
                 sys::option(fd.as_fd(), libc::SOL_XDP, libc::XDP_OPTIONS);
             let is_zero_copy = flags.is_ok_and(|options| options.flags & libc::XDP_OPTIONS_ZEROCOPY != 0);
-            let shared = Shared { fd, interface: options.interface, queue: options.queue, is_zero_copy };
+            let BindOptions { interface, queue, tx, .. } = *options;
+            let shared = Shared { fd, interface, queue, has_tx: tx > 0, is_zero_copy };
             let shared = Arc::new(shared);
             bound.push(Bound { place, socket: Arc::downgrade(&shared) });
             return Ok(rings.into_socket(SocketHandle { shared }, self));
@@ -458,12 +469,13 @@ impl Umem {
             flags,
             tx_metadata_len,
         };
-        sys::set_option(fd, libc::XDP_UMEM_REG, &registration)
+        // A process that has just ended may still count against the user's limit.
+        patiently(libc::ENOBUFS, || sys::set_option(fd, libc::XDP_UMEM_REG, &registration))
     }
 }
 
-/// Binds, trying again for a while if the queue is busy.
-fn bind_patiently(fd: BorrowedFd<'_>, options: &BindOptions, sharing: &Sharing) -> io::Result<()> {
+/// Binds; a queue that is busy may soon be free.
+fn bind(fd: BorrowedFd<'_>, options: &BindOptions, sharing: &Sharing) -> io::Result<()> {
     let (flags, with) = match sharing.with() {
         None => (options.flags(), 0),
         // Everything else is inherited, and refused here.
@@ -476,11 +488,16 @@ fn bind_patiently(fd: BorrowedFd<'_>, options: &BindOptions, sharing: &Sharing) 
         sxdp_queue_id: options.queue,
         sxdp_shared_umem_fd: with,
     };
-    let deadline = Instant::now() + BUSY_PATIENCE;
+    patiently(libc::EBUSY, || sys::bind(fd, &address))
+}
+
+/// Makes a call again and again, for a while, as long as it fails with `errno`.
+fn patiently(errno: i32, call: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
     loop {
-        match sys::bind(fd, &address) {
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < deadline => {
-                thread::sleep(BUSY_PAUSE);
+        match call() {
+            Err(error) if error.raw_os_error() == Some(errno) && Instant::now() < deadline => {
+                thread::sleep(PAUSE);
             }
             result => return result,
         }

@@ -23,7 +23,7 @@ pub struct UmemOptions {
     /// than `frame_size` - 256.
     pub headroom: u32,
     /// Whether packets may carry requests to the device
-    /// ([`Descriptor::request_checksum`]; Linux 6.8). Then every packet that is sent begins at an offset of
+    /// ([`Descriptor::request_checksum`]; Linux 6.11). Then every packet that is sent begins at an offset of
     /// at least 24.
     pub tx_metadata: bool,
 }

@@ -190,3 +190,14 @@ pub(crate) fn drop_capability(capability: u32) {
     let set = unsafe { libc::syscall(libc::SYS_capset, &raw mut header, data.as_ptr()) };
     check(set as i32).expect("capset");
 }
+
+/// Sets how many bytes of memory this process may lock, where it has no capability to lock more.
+pub(crate) fn limit_locked_memory(bytes: u64) {
+    // SAFETY: all zeroes are a value of two numbers.
+    let mut limit: libc::rlimit = unsafe { zeroed() };
+    // SAFETY: writes the two numbers.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) }).expect("getrlimit");
+    limit.rlim_cur = bytes.min(limit.rlim_max);
+    // SAFETY: reads the two numbers.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) }).expect("setrlimit");
+}
