@@ -83,7 +83,8 @@ fn the_units_firewall_lets_the_lan_begin_and_shows_its_metrics_to_this_machine_o
 
 /// The values of a directive of the unit.
 fn unit_values(directive: &str) -> Vec<String> {
-    let unit = std::fs::read_to_string(directory().join("lastack.service")).unwrap();
+    let unit = std::fs::read_to_string(directory().join("lastack.service"))
+        .expect("configs/lastack.service can be read");
     let values = unit.lines().filter_map(|line| line.strip_prefix(directive)?.strip_prefix('='));
     values.map(str::to_owned).collect()
 }

@@ -72,6 +72,7 @@ pub(super) enum Action {
 const PAGE: i32 = 10;
 
 /// The wish behind a key.
+#[expect(clippy::wildcard_enum_match_arm, reason = "a keyboard has more keys than this")]
 pub(super) fn of(key: KeyEvent, mode: Mode) -> Option<Action> {
     if key.kind == KeyEventKind::Release {
         return None;

@@ -7,6 +7,7 @@
 //! nothing for ever; so it is asked only while the terminal is there.
 
 use std::io::{self, Stdout};
+use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +29,9 @@ const AT_ONCE: usize = 256;
 
 /// The terminal, as long as it is ours.
 pub(super) struct Screen {
-    terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// Never dropped: it would show the cursor, as [`give_back`] does, and panic where the terminal is closed
+    /// and standard error with it.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>,
     /// Tells of standard input: that there is some, and that there will never be any more.
     poll: Poll,
     events: Events,
@@ -53,7 +56,7 @@ impl Screen {
         }
         let poll = Poll::new()?;
         poll.registry().register(&mut SourceFd(&io::stdin().as_raw_fd()), Token(0), Interest::READABLE)?;
-        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        let terminal = ManuallyDrop::new(Terminal::new(CrosstermBackend::new(io::stdout()))?);
         give_back_on_panic();
         enable_raw_mode()?;
         // From here on an error has to give it back: `taken` does when it is dropped.
