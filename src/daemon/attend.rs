@@ -13,8 +13,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use super::error::Error;
 use crate::config::Config;
 use crate::control::Server;
-use crate::link::{Link, Monitor};
+use crate::link::{Change, Link, Monitor};
 use crate::metrics::Endpoint;
+use crate::time::Time;
 use crate::view::{LinkState, Plane};
 
 const SIGNALS: Token = Token(0);
@@ -31,6 +32,8 @@ pub(super) struct Attendant {
     poll: Poll,
     signals: SignalFd,
     links: Option<Monitor>,
+    /// When they are asked for again, if they could not be when it was time to.
+    next_look: Time,
     /// The ports by the index of their interface.
     ports: BTreeMap<u32, usize>,
     server: Server,
@@ -62,10 +65,11 @@ impl Attendant {
             .map(|address| Endpoint::bind(address, poll.registry(), Token(METRICS)))
             .transpose()
             .map_err(Error::Metrics)?;
-        Ok(Attendant { poll, signals, links: None, ports: BTreeMap::new(), server, metrics })
+        let (ports, next_look) = (BTreeMap::new(), Time::from_nanoseconds(0));
+        Ok(Attendant { poll, signals, links: None, next_look, ports, server, metrics })
     }
 
-    /// Watches the interfaces from now on, and takes note of those that are down.
+    /// Watches the interfaces from now on, and takes note of those that are down, or gone since they were found.
     pub(super) fn watch_links(
         &mut self,
         links: &[Link],
@@ -73,14 +77,25 @@ impl Attendant {
         tell: &mut dyn FnMut(&str),
     ) -> Result<(), Error> {
         let failed = |error| Error::System { what: "interfaces cannot be watched", error };
-        let monitor = Monitor::open().map_err(failed)?;
+        let mut monitor = Monitor::open().map_err(failed)?;
         self.poll
             .registry()
             .register(&mut SourceFd(&monitor.as_raw_fd()), LINKS, Interest::READABLE)
             .map_err(failed)?;
+        let mut first = monitor.changes().map_err(failed)?;
         self.links = Some(monitor);
         self.ports = links.iter().enumerate().map(|(port, link)| (link.index, port)).collect();
-        self.follow_links(plane, tell);
+        // Of what was deleted before the kernel was asked for the first time there is no change to come.
+        let is_told = |index| first.iter().any(|change| change.index == index);
+        let gone = links.iter().filter(|link| !is_told(link.index)).map(|link| Change {
+            index: link.index,
+            name: link.name.clone(),
+            up: false,
+            deleted: true,
+        });
+        let gone: Vec<Change> = gone.collect();
+        first.extend(gone);
+        self.note(&first, plane, tell);
         Ok(())
     }
 
@@ -114,6 +129,9 @@ impl Attendant {
                     }
                 }
             }
+            if self.is_look_due(plane) {
+                self.follow_links(plane, tell);
+            }
             if let Some(worker) = workers.iter().position(JoinHandle::is_finished) {
                 return Err(Error::Worker(worker));
             }
@@ -123,11 +141,31 @@ impl Attendant {
         }
     }
 
-    /// Takes note of interfaces that went up, down or away.
+    /// Whether interfaces could not be asked for, and it is time to try again.
+    fn is_look_due(&self, plane: &Plane) -> bool {
+        self.links.as_ref().is_some_and(Monitor::is_behind) && self.next_look <= plane.clock.now()
+    }
+
+    /// Asks which interfaces went up, down or away.
     fn follow_links(&mut self, plane: &Plane, tell: &mut dyn FnMut(&str)) {
         let Some(monitor) = &mut self.links else { return };
-        // An error is a full buffer: something was missed, and the next change comes all the same.
-        for change in monitor.changes().unwrap_or_default() {
+        let was_behind = monitor.is_behind();
+        match monitor.changes() {
+            Ok(changes) => self.note(&changes, plane, tell),
+            Err(error) => {
+                // Nothing may be announced for a long time: what was missed is asked for again. Told once.
+                let again = plane.clock.now().nanoseconds().saturating_add(ROUND.as_nanos() as u64);
+                self.next_look = Time::from_nanoseconds(again);
+                if !was_behind {
+                    tell(&format!("interfaces cannot be watched: {error}; it is tried again every second"));
+                }
+            }
+        }
+    }
+
+    /// Takes note of interfaces that went up, down or away.
+    fn note(&self, changes: &[Change], plane: &Plane, tell: &mut dyn FnMut(&str)) {
+        for change in changes {
             let Some(port) = self.ports.get(&change.index).map(|&port| &plane.ports[port]) else { continue };
             let (before, now) = (port.state.get(), state_of(change.deleted, change.up));
             // An index is not used again: what is gone stays gone.
@@ -156,5 +194,59 @@ fn state_of(deleted: bool, up: bool) -> LinkState {
         (true, _) => LinkState::Gone,
         (false, true) => LinkState::Up,
         (false, false) => LinkState::Down,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::link;
+    use crate::time::SystemClock;
+    use crate::view::{PortState, PortView, Watch};
+
+    /// A middlebox of these interfaces and no workers.
+    fn plane(links: &[Link]) -> Plane {
+        let ports = links.iter().enumerate().map(|(number, link)| PortView {
+            name: format!("p{number}"),
+            interface: link.name.clone(),
+            zone: None,
+            queues: Vec::new(),
+            unclaimed: Watch::new(|| 0),
+            state: PortState::default(),
+        });
+        Plane {
+            workers: Vec::new(),
+            ports: ports.collect(),
+            clock: SystemClock::new(),
+            started: 0.0,
+            umem_frames: 0,
+            frame_size: 0,
+            spare_frames: Watch::new(|| 0),
+            table_memory: String::new(),
+            table_bytes: 0,
+            table_resident: Watch::new(|| None),
+        }
+    }
+
+    /// The first look at the interfaces has to notice what the announcements cannot say any more.
+    #[test]
+    fn an_interface_that_went_between_finding_and_watching_is_gone() {
+        let socket: PathBuf = std::env::temp_dir().join(format!("lastack-attend-{}", std::process::id()));
+        let config = Config { control_socket: socket, ..Config::default() };
+        let mut attendant = Attendant::new(block_signals().unwrap(), &config).unwrap();
+        let here = link::find("lo").unwrap();
+        // An index that is given to no interface.
+        let gone = Link { index: u32::MAX, name: "la-gone".to_owned(), ..here.clone() };
+        let links = [here, gone];
+        let plane = plane(&links);
+        let mut told = Vec::new();
+        attendant.watch_links(&links, &plane, &mut |line| told.push(line.to_owned())).unwrap();
+        assert_ne!(plane.ports[0].state.get(), LinkState::Gone);
+        assert_eq!(plane.ports[1].state.get(), LinkState::Gone);
+        told.retain(|line| line.contains("p1"));
+        assert!(told.len() == 1 && told[0].contains("la-gone was deleted"), "{told:?}");
+        assert!(!attendant.is_look_due(&plane), "what was told is known");
     }
 }
