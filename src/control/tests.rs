@@ -708,6 +708,8 @@ mod misbehaviour {
 }
 
 mod place {
+    use nix::fcntl::{Flock, FlockArg};
+
     use super::*;
 
     fn bind(scratch: &Scratch) -> Result<(Poll, Server), Error> {
@@ -735,6 +737,91 @@ mod place {
         assert!(error.to_string().contains("another lastack is running with this socket"), "{error}");
         assert!(UnixStream::connect(scratch.socket()).is_ok());
         drop(first);
+        bind(&scratch).unwrap();
+    }
+
+    /// What is there once nobody is: nothing, whether the directory was made or found.
+    #[test]
+    fn a_server_leaves_nothing_behind_but_what_it_found() {
+        let scratch = Scratch::new();
+        let names = |scratch: &Scratch| -> Vec<String> {
+            let entries = std::fs::read_dir(&scratch.0).unwrap();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        };
+        drop(bind(&scratch).unwrap());
+        assert_eq!(names(&scratch), [""; 0], "the directory was made for it");
+        std::fs::create_dir(scratch.socket().parent().unwrap()).unwrap();
+        drop(bind(&scratch).unwrap());
+        assert_eq!(names(&scratch), ["run"], "the directory was there before");
+        assert_eq!(std::fs::read_dir(scratch.0.join("run")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_leaves_nothing_behind_either() {
+        let scratch = Scratch::new();
+        let poll = Poll::new().unwrap();
+        // The address of a socket has room for 107 bytes, the name of a file for 255.
+        let path = scratch.0.join("run/deeper").join("x".repeat(120));
+        let error = Server::bind(&path, poll.registry(), FIRST_TOKEN).unwrap_err();
+        assert!(matches!(error, Error::System(..)), "{error}");
+        assert_eq!(std::fs::read_dir(&scratch.0).unwrap().count(), 0);
+    }
+
+    /// Bound and not listening yet, a live socket looks like one that was left behind.
+    #[test]
+    fn a_socket_whose_lock_is_held_is_not_taken_for_a_stale_one() {
+        let scratch = Scratch::new();
+        std::fs::create_dir(scratch.socket().parent().unwrap()).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(scratch.socket()).unwrap());
+        let lock = std::fs::File::create(scratch.socket().with_extension("sock.lock")).unwrap();
+        let held = Flock::lock(lock, FlockArg::LockExclusiveNonblock).unwrap();
+        let error = bind(&scratch).unwrap_err();
+        assert!(matches!(error, Error::AnotherIsRunning(_)), "{error}");
+        assert!(scratch.socket().exists());
+        drop(held);
+        bind(&scratch).unwrap();
+    }
+
+    /// Whichever it is, and however their steps fall between each other.
+    #[test]
+    fn of_those_that_start_at_once_one_runs_and_answers() {
+        for _ in 0..20 {
+            let scratch = Scratch::new();
+            std::fs::create_dir(scratch.socket().parent().unwrap()).unwrap();
+            drop(std::os::unix::net::UnixListener::bind(scratch.socket()).unwrap());
+            let servers: Vec<Result<(Poll, Server), Error>> = std::thread::scope(|scope| {
+                let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| bind(&scratch))).collect();
+                starts.into_iter().map(|start| start.join().unwrap()).collect()
+            });
+            assert_eq!(servers.iter().filter(|server| server.is_ok()).count(), 1, "{servers:?}");
+            assert!(UnixStream::connect(scratch.socket()).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_socket_that_answers_without_a_lock_is_another_one_too() {
+        let scratch = Scratch::new();
+        std::fs::create_dir(scratch.socket().parent().unwrap()).unwrap();
+        let _other = std::os::unix::net::UnixListener::bind(scratch.socket()).unwrap();
+        let error = bind(&scratch).unwrap_err();
+        assert!(matches!(error, Error::AnotherIsRunning(_)), "{error}");
+        assert!(UnixStream::connect(scratch.socket()).is_ok());
+    }
+
+    #[test]
+    fn no_symbolic_link_is_followed() {
+        let scratch = Scratch::new();
+        std::fs::create_dir(scratch.socket().parent().unwrap()).unwrap();
+        let target = scratch.0.join("target");
+        for (link, what) in
+            [("run/control.sock", "exists and is not a socket"), ("run/control.sock.lock", "")]
+        {
+            std::os::unix::fs::symlink(&target, scratch.0.join(link)).unwrap();
+            let error = bind(&scratch).unwrap_err();
+            assert!(error.to_string().contains(what), "{error}");
+            assert!(!target.exists(), "made through {link}");
+            std::fs::remove_file(scratch.0.join(link)).unwrap();
+        }
         bind(&scratch).unwrap();
     }
 
