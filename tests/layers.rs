@@ -27,7 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("json", &["shard"]),
     ("metrics", &["json", "view"]),
     ("view", &["shard"]),
-    ("lab", &["tcp"]),
+    ("lab", &["link", "tcp"]),
     ("xdp", &["link", "shard"]),
     ("link", &[]),
     ("config", &["shard"]),

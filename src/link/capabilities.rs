@@ -1,6 +1,6 @@
-//! What the process may do, and how much memory it may lock: /proc/self tells.
+//! What the process may do: /proc/self tells.
 
-use std::{fs, io};
+use std::fs;
 
 /// A capability: its number (linux/capability.h) and its name.
 type Capability = (u32, &'static str);
@@ -9,9 +9,6 @@ type Capability = (u32, &'static str);
 /// variable offsets into packets, which the verifier allows to those who may look into the kernel.
 const NEEDED: [Capability; 4] =
     [(13, "CAP_NET_RAW"), (12, "CAP_NET_ADMIN"), (39, "CAP_BPF"), (38, "CAP_PERFMON")];
-
-/// What lifts the limit of locked memory.
-const IPC_LOCK: Capability = (14, "CAP_IPC_LOCK");
 
 /// What stands for CAP_BPF and CAP_PERFMON as well (capabilities(7)).
 const SYS_ADMIN: u32 = 21;
@@ -23,20 +20,6 @@ pub fn missing_capabilities() -> Vec<&'static str> {
         .ok()
         .and_then(|status| effective(&status))
         .map_or_else(Vec::new, missing)
-}
-
-/// The memory that this process may lock, in bytes: what a UMEM must fit in. `None` is without limit: none is
-/// set, or CAP_IPC_LOCK is there.
-///
-/// # Errors
-///
-/// /proc cannot be read.
-pub fn locked_memory_limit() -> io::Result<Option<u64>> {
-    let status = fs::read_to_string("/proc/thread-self/status")?;
-    if effective(&status).is_some_and(|set| has(set, IPC_LOCK.0)) {
-        return Ok(None);
-    }
-    Ok(soft_limit(&fs::read_to_string("/proc/self/limits")?))
 }
 
 /// The effective set in a `status` file of /proc.
@@ -53,12 +36,6 @@ fn missing(set: u64) -> Vec<&'static str> {
 
 const fn has(set: u64, number: u32) -> bool {
     set >> number & 1 == 1
-}
-
-/// The soft limit of locked memory in a `limits` file of /proc.
-fn soft_limit(limits: &str) -> Option<u64> {
-    let columns = limits.lines().find_map(|line| line.strip_prefix("Max locked memory"))?;
-    columns.split_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -82,12 +59,5 @@ mod tests {
         let status = "Name:\tx\nCapPrm:\t000001ffffffffff\nCapEff:\t0000000000002000\nCapBnd:\t0\n";
         assert_eq!(effective(status), Some(1 << 13));
         assert_eq!(effective("Name:\tx\n"), None);
-    }
-
-    #[test]
-    fn the_limit_is_the_soft_one_and_may_be_none() {
-        let limits = "Limit   Soft Limit Hard Limit Units\nMax locked memory   8388608   16777216   bytes\n";
-        assert_eq!(soft_limit(limits), Some(8_388_608));
-        assert_eq!(soft_limit("Max locked memory   unlimited   unlimited   bytes\n"), None);
     }
 }

@@ -1,9 +1,9 @@
-//! What a driver is set to: queues, offloads, the hash that spreads packets over queues. Through ethtool's
-//! netlink family (Linux 5.6), which knows the namespace of its socket.
+//! What a driver is set to: queues and offloads. Through ethtool's netlink family (Linux 5.6), which knows the
+//! namespace of its socket.
 //!
 //! ```text
 //!  generic netlink: GETFAMILY "ethtool" ─► the family's number
-//!                   CHANNELS_GET, FEATURES_GET, FEATURES_SET, RSS_GET { header { name } } ─► answer
+//!                   CHANNELS_GET, FEATURES_GET, FEATURES_SET { header { name } } ─► answer
 //! ```
 
 use std::collections::BTreeSet;
@@ -25,7 +25,6 @@ const VERSION: u8 = 1;
 const FEATURES_GET: u8 = 11;
 const FEATURES_SET: u8 = 12;
 const CHANNELS_GET: u8 = 17;
-const RSS_GET: u8 = 38;
 const HEADER: u16 = 1;
 const HEADER_NAME: u16 = 2;
 const CHANNELS_RX: u16 = 6;
@@ -36,9 +35,7 @@ const FEATURES_ACTIVE: u16 = 4;
 const BITS: u16 = 3;
 const BIT: u16 = 1;
 const BIT_NAME: u16 = 2;
-const RSS_FUNCTION: u16 = 3;
-const RSS_KEY: u16 = 5;
-const RSS_INPUT_TRANSFORM: u16 = 6;
+const BIT_VALUE: u16 = 3;
 
 /// The generic header before the attributes: command, version, two bytes of nothing.
 const GENERIC: usize = 4;
@@ -77,26 +74,38 @@ impl Offloads {
 ///
 /// # Errors
 ///
-/// What the kernel says: `ENODEV` if there is no such interface, `NotFound` if the kernel has no ethtool netlink.
+/// As [`features`].
 pub fn offloads(name: &str) -> io::Result<Offloads> {
-    let answer = Family::open()?.ask(FEATURES_GET, name, &[])?;
-    let active = attribute(&answer.body, GENERIC, FEATURES_ACTIVE).ok_or(io::ErrorKind::InvalidData)?;
-    let bits = attribute(active, 0, BITS).unwrap_or(&[]);
-    let names = attributes(bits, 0).filter_map(|(_, bit)| attribute(bit, 0, BIT_NAME)).map(text);
-    Ok(Offloads { on: names.filter(|name| matters(name)).collect() })
+    Ok(Offloads { on: features(name)?.into_iter().filter(|name| matters(name)).collect() })
 }
 
-/// Turns them off. What a driver has fixed stays as it is: [`offloads`] then still names it.
+/// The features that are on, by the names that `ethtool -k` knows.
 ///
 /// # Errors
 ///
-/// As [`offloads`]; `EPERM` without CAP_NET_ADMIN.
-pub fn turn_off_offloads(name: &str) -> io::Result<()> {
+/// What the kernel says: `ENODEV` if there is no such interface, `NotFound` if the kernel has no ethtool netlink.
+pub(crate) fn features(name: &str) -> io::Result<BTreeSet<String>> {
+    let answer = Family::open()?.ask(FEATURES_GET, name, &[])?;
+    let active = attribute(&answer.body, GENERIC, FEATURES_ACTIVE).ok_or(io::ErrorKind::InvalidData)?;
+    // Without a mask, the bits that are listed are those that are set.
+    let bits = attribute(active, 0, BITS).unwrap_or(&[]);
+    Ok(attributes(bits, 0).filter_map(|(_, bit)| attribute(bit, 0, BIT_NAME)).map(text).collect())
+}
+
+/// Switches features on or off. What a driver has fixed stays as it is, and what builds on a feature goes off
+/// with it.
+///
+/// # Errors
+///
+/// As [`features`]; `EPERM` without CAP_NET_ADMIN.
+pub(crate) fn set_features(name: &str, features: &[&str], on: bool) -> io::Result<()> {
     let mut bits = Vec::new();
-    // Only what is on: some drivers do not know the others.
-    for offload in offloads(name)?.on {
+    for feature in features {
         let mut bit = Vec::new();
-        push(&mut bit, BIT_NAME, &zero_terminated(&offload));
+        push(&mut bit, BIT_NAME, &zero_terminated(feature));
+        if on {
+            push(&mut bit, BIT_VALUE, &[]);
+        }
         push_nested(&mut bits, BIT, &bit);
     }
     let mut set = Vec::new();
@@ -110,7 +119,7 @@ pub fn turn_off_offloads(name: &str) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// As [`offloads`]; `EOPNOTSUPP` of a driver that has no notion of it.
+/// As [`features`]; `EOPNOTSUPP` of a driver that has no notion of it.
 pub(super) fn queues(name: &str) -> io::Result<(u32, u32)> {
     let answer = Family::open()?.ask(CHANNELS_GET, name, &[])?;
     let count = |kind| attribute(&answer.body, GENERIC, kind).and_then(number).unwrap_or(0);
@@ -119,26 +128,6 @@ pub(super) fn queues(name: &str) -> io::Result<(u32, u32)> {
         (0, _) | (_, 0) => Err(io::ErrorKind::InvalidData.into()),
         counts => Ok(counts),
     }
-}
-
-/// Whether the driver's hash brings both directions of a connection to the same queue: because its key repeats
-/// after 16 bits, or because source and destination are mixed before they are hashed. `None` where the driver
-/// cannot tell, such as veth.
-pub fn symmetric_rss(name: &str) -> Option<bool> {
-    let answer = Family::open().and_then(|mut family| family.ask(RSS_GET, name, &[])).ok()?;
-    let transform = attribute(&answer.body, GENERIC, RSS_INPUT_TRANSFORM).and_then(number).unwrap_or(0);
-    let function = attribute(&answer.body, GENERIC, RSS_FUNCTION).and_then(number)?;
-    let key = attribute(&answer.body, GENERIC, RSS_KEY)?;
-    Some(is_symmetric(function, key, transform))
-}
-
-/// Toeplitz (bit 0 of the functions) is linear in its input, and with a key that repeats after 16 bits every word
-/// of 16 bits counts alike: to swap addresses and ports changes nothing. A transformation (symmetric-xor,
-/// symmetric-or-xor) does it for any key.
-fn is_symmetric(function: u32, key: &[u8], transform: u32) -> bool {
-    const TOEPLITZ: u32 = 1;
-    let repeats = key.len() > 2 && key.iter().zip(&key[2..]).all(|(earlier, later)| earlier == later);
-    transform != 0 || (function == TOEPLITZ && repeats)
 }
 
 /// ethtool's family of generic netlink.
@@ -181,14 +170,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_that_repeats_after_16_bits_is_symmetric_under_toeplitz_only() {
-        let repeating = [0x6d, 0x5a].repeat(20);
-        assert!(is_symmetric(1, &repeating, 0));
-        assert!(!is_symmetric(2, &repeating, 0));
-        let mut nearly = repeating;
-        nearly[39] ^= 1;
-        assert!(!is_symmetric(1, &nearly, 0));
-        assert!(is_symmetric(1, &nearly, 1), "mixed before it is hashed");
-        assert!(!is_symmetric(1, &[], 0));
+    fn what_joins_or_cuts_packets_is_told_from_what_does_not() {
+        for feature in ["tx-tcp6-segmentation", "rx-gro", "rx-gro-list", "rx-lro", "tx-gso-list"] {
+            assert!(joins(feature) && matters(feature), "{feature}");
+        }
+        for feature in ["tx-checksum-ip-generic", "rx-vlan-hw-parse", "tx-vlan-stag-hw-insert"] {
+            assert!(!joins(feature) && matters(feature), "{feature}");
+        }
+        for feature in ["rx-vlan-filter", "rx-hashing", "tx-nocache-copy", "highdma"] {
+            assert!(!joins(feature) && !matters(feature), "{feature}");
+        }
     }
 }

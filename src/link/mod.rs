@@ -5,6 +5,7 @@
 //!  Promiscuous::set(index) ► every frame comes in, while the value lives   packet socket
 //!  Monitor ────────────────► Change: up, down, deleted                     netlink, mio
 //!  offloads(name) ─────────► what the driver joins and checks itself       ethtool
+//!  set_features, Connection ► what laboratories make of theirs             ethtool, netlink
 //!  missing_capabilities() ─► what the process may not do                   /proc/self
 //! ```
 //!
@@ -20,9 +21,11 @@ mod monitor;
 mod netlink;
 mod promiscuous;
 
-pub use capabilities::{locked_memory_limit, missing_capabilities};
+pub use capabilities::missing_capabilities;
 pub use error::Error;
-pub use ethtool::{Offloads, offloads, symmetric_rss, turn_off_offloads};
+pub use ethtool::{Offloads, offloads};
+pub(crate) use ethtool::{features, set_features};
 pub use facts::{Link, find, program_on};
 pub use monitor::{Change, Monitor};
+pub(crate) use netlink::Connection;
 pub use promiscuous::Promiscuous;

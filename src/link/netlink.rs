@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Numbers are in the machine's own order. Written here rather than taken from a crate: of the hundreds of
-//! attributes that rtnetlink and ethtool have, a dozen are needed.
+//! attributes that rtnetlink and ethtool have, `run` needs a dozen. Laboratories, which make interfaces,
+//! addresses and routes, take the bodies of their messages from crates and send them by the same [`Connection`].
 
 use std::io;
 
@@ -37,26 +38,27 @@ const MOST_DUMPS: usize = 16;
 
 /// A message, its header taken off.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Message {
+pub(crate) struct Message {
     /// What it is.
-    pub(super) kind: u16,
+    pub(crate) kind: u16,
     /// Flags.
     flags: u16,
     /// Which request it answers.
     sequence: u32,
     /// What it says.
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// A socket to one of netlink's families, in the network namespace of the thread that opens it.
-pub(super) struct Connection {
+#[derive(Debug)]
+pub(crate) struct Connection {
     socket: Socket,
     sequence: u32,
 }
 
 impl Connection {
     /// Opens one.
-    pub(super) fn open(protocol: isize) -> io::Result<Connection> {
+    pub(crate) fn open(protocol: isize) -> io::Result<Connection> {
         let mut socket = Socket::new(protocol)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
@@ -69,7 +71,13 @@ impl Connection {
     ///
     /// The error number of the kernel's answer.
     pub(super) fn request(&mut self, kind: u16, body: &[u8]) -> io::Result<Vec<Message>> {
-        self.send(kind, REQUEST | ACK, body)?;
+        self.change(kind, 0, body)
+    }
+
+    /// As [`Connection::request`], with flags that say how something is to be made: only if it is new, or in
+    /// place of what is there.
+    pub(crate) fn change(&mut self, kind: u16, flags: u16, body: &[u8]) -> io::Result<Vec<Message>> {
+        self.send(kind, REQUEST | ACK | flags, body)?;
         Ok(self.answers()?.0)
     }
 
@@ -78,7 +86,7 @@ impl Connection {
     /// # Errors
     ///
     /// As [`Connection::request`]; `ResourceBusy` if there is no end of changes in between.
-    pub(super) fn dump(&mut self, kind: u16, body: &[u8]) -> io::Result<Vec<Message>> {
+    pub(crate) fn dump(&mut self, kind: u16, body: &[u8]) -> io::Result<Vec<Message>> {
         for _ in 0..MOST_DUMPS {
             self.send(kind, REQUEST | DUMP, body)?;
             if let (messages, true) = self.answers()? {
@@ -110,8 +118,8 @@ impl Connection {
             for message in messages(&bytes).filter(|message| message.sequence == self.sequence) {
                 is_whole &= message.flags & DUMP_INTERRUPTED == 0;
                 match message.kind {
-                    DONE => return Ok((answers, is_whole)),
-                    ERROR => return error_of(&message.body).map(|()| (answers, is_whole)),
+                    // A dump that failed midway says so at its end.
+                    DONE | ERROR => return error_of(&message.body).map(|()| (answers, is_whole)),
                     kind if kind < FIRST_OF_FAMILY => {}
                     _ => answers.push(message),
                 }
@@ -120,7 +128,7 @@ impl Connection {
     }
 }
 
-/// What an error message says: 0 acknowledges, anything else is a negative error number.
+/// What an error message or the end of a dump says: 0 is success, anything else a negative error number.
 fn error_of(body: &[u8]) -> io::Result<()> {
     match body.first_chunk().map(|number| i32::from_ne_bytes(*number)) {
         Some(0) => Ok(()),

@@ -165,24 +165,21 @@ fn announcements_that_were_lost_are_made_up_for() {
 }
 
 #[test]
-fn offloads_are_shown_and_turned_off() {
-    if !is_root("offloads_are_shown_and_turned_off") {
+fn offloads_are_shown_as_they_are() {
+    if !is_root("offloads_are_shown_as_they_are") {
         return;
     }
     in_new_namespace(|| {
         wire(1, 1);
         let on = link::offloads("la-a").unwrap();
         assert!(on.on.contains("tx-checksum-ip-generic") && on.joining().count() > 0, "{on:?}");
-        link::turn_off_offloads("la-a").unwrap();
+        run("ethtool -K la-a tso off gso off gro off tx-udp-segmentation off");
         let on = link::offloads("la-a").unwrap();
-        assert!(on.on.is_empty(), "{on:?}");
-        let shown = run("ethtool -k la-a");
-        for feature in
-            ["tcp-segmentation-offload: off", "tx-checksumming: off", "generic-receive-offload: off"]
-        {
-            assert!(shown.contains(feature), "{feature} in {shown}");
-        }
+        assert_eq!(on.joining().collect::<Vec<_>>(), [""; 0], "{on:?}");
+        assert!(on.on.contains("tx-checksum-ip-generic"), "checksums are another matter: {on:?}");
+        run("ethtool -K la-a tx off");
+        let on = link::offloads("la-a").unwrap();
+        assert!(!on.on.contains("tx-checksum-ip-generic"), "{on:?}");
         assert_eq!(link::offloads("la-z").unwrap_err().raw_os_error(), Some(libc::ENODEV));
-        assert_eq!(link::symmetric_rss("la-a"), None, "a veth has no such hash");
     });
 }
