@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::control::stats::{ByName, Stats};
+use crate::control::stats::{ByName, Queue, Stats};
 use crate::control::{Line, protocol};
 use crate::json::{Connection, Pair, Tuple};
 
@@ -205,8 +205,16 @@ impl Teller for Numbers {
 }
 
 fn tell_stats(stats: &Stats, out: &mut dyn Write) -> io::Result<()> {
-    let Stats { connections, packets, memory, .. } = stats;
     writeln!(out, "lastack {}, running for {}", stats.version, span(stats.uptime))?;
+    tell_connections(stats, out)?;
+    tell_packets(stats, out)?;
+    tell_ports(stats, out)?;
+    tell_workers(stats, out)?;
+    tell_memory(stats, out)
+}
+
+fn tell_connections(stats: &Stats, out: &mut dyn Write) -> io::Result<()> {
+    let connections = &stats.connections;
     writeln!(out, "\nconnections")?;
     writeln!(
         out,
@@ -218,7 +226,11 @@ fn tell_stats(stats: &Stats, out: &mut dyn Write) -> io::Result<()> {
     )?;
     names(out, "protocol", &connections.by_protocol)?;
     names(out, "states", &connections.by_states)?;
-    names(out, "ended", &connections.ended)?;
+    names(out, "ended", &connections.ended)
+}
+
+fn tell_packets(stats: &Stats, out: &mut dyn Write) -> io::Result<()> {
+    let packets = &stats.packets;
     writeln!(out, "\npackets")?;
     writeln!(
         out,
@@ -226,7 +238,10 @@ fn tell_stats(stats: &Stats, out: &mut dyn Write) -> io::Result<()> {
         packets.received, packets.sent, packets.accepted, packets.dropped
     )?;
     names(out, "class", &packets.by_class)?;
-    names(out, "reason", &packets.by_reason)?;
+    names(out, "reason", &packets.by_reason)
+}
+
+fn tell_ports(stats: &Stats, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\nports")?;
     for port in &stats.ports {
         let zone = port.zone.map_or_else(|| "no bridge".to_owned(), |zone| format!("zone {zone}"));
@@ -236,37 +251,39 @@ fn tell_stats(stats: &Stats, out: &mut dyn Write) -> io::Result<()> {
             port.port, port.interface, port.state, port.unclaimed
         )?;
         for queue in &port.queues {
-            writeln!(
-                out,
-                "    queue {:<3} {:<9}  in {} packets, {} bytes; out {} packets, {} bytes",
-                queue.queue,
-                queue.mode,
-                queue.received.packets,
-                queue.received.bytes,
-                queue.sent.packets,
-                queue.sent.bytes
-            )?;
-            names(out, "    lost", &queue.lost)?;
-            if let Some(kernel) = queue.kernel {
-                let named = [
-                    ("rx_dropped", kernel.rx_dropped),
-                    ("rx_invalid", kernel.rx_invalid),
-                    ("tx_invalid", kernel.tx_invalid),
-                    ("rx_ring_full", kernel.rx_ring_full),
-                    ("fill_ring_empty", kernel.fill_ring_empty),
-                    ("tx_ring_empty", kernel.tx_ring_empty),
-                ];
-                let named = named.map(|(name, n)| (name.to_owned(), n));
-                names(out, "    kernel", &ByName::from(named))?;
-            }
+            tell_queue(queue, out)?;
         }
     }
-    tell_workers(stats, out)?;
+    Ok(())
+}
+
+fn tell_queue(queue: &Queue, out: &mut dyn Write) -> io::Result<()> {
+    let Queue { received, sent, .. } = queue;
+    writeln!(
+        out,
+        "    queue {:<3} {:<9}  in {} packets, {} bytes; out {} packets, {} bytes",
+        queue.queue, queue.mode, received.packets, received.bytes, sent.packets, sent.bytes
+    )?;
+    names(out, "    lost", &queue.lost)?;
+    let Some(kernel) = &queue.kernel else { return Ok(()) };
+    let named = [
+        ("rx_dropped", kernel.rx_dropped),
+        ("rx_invalid", kernel.rx_invalid),
+        ("tx_invalid", kernel.tx_invalid),
+        ("rx_ring_full", kernel.rx_ring_full),
+        ("fill_ring_empty", kernel.fill_ring_empty),
+        ("tx_ring_empty", kernel.tx_ring_empty),
+    ];
+    names(out, "    kernel", &ByName::from(named.map(|(name, n)| (name.to_owned(), n))))
+}
+
+fn tell_memory(stats: &Stats, out: &mut dyn Write) -> io::Result<()> {
+    let memory = &stats.memory;
     writeln!(out, "\nmemory")?;
     let resident =
         memory.table_resident.map_or_else(String::new, |bytes| format!(", {} of it real", mib(bytes)));
     writeln!(out, "  tables: {} reserved{resident}; {}", mib(memory.table), memory.table_kind)?;
-    let frames = memory.frames;
+    let frames = &memory.frames;
     writeln!(
         out,
         "  frames: {} of {} bytes: {} free, {} filling, {} sending, {} held, {} under way, {} unaccounted",
