@@ -94,11 +94,12 @@ pub enum Wait {
 /// How both directions of a connection reach the same worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Steering {
-    /// [`Steering::Rss`] where the interfaces can, [`Steering::Hash`] elsewhere.
+    /// [`Steering::Hash`] with several workers; one worker needs no steering.
     Auto,
-    /// By the interface's own symmetric hash, one worker for each queue.
+    /// The interface chooses the queue, and each queue has its worker. What belongs to another worker's shard is
+    /// handed over: with N workers and an interface that does not know, (N - 1) / N of the packets.
     Rss,
-    /// By a symmetric hash in the XDP program.
+    /// The XDP program chooses the worker by [`crate::shard::steering_hash`], whichever the queue.
     Hash,
 }
 

@@ -179,7 +179,8 @@ const WORKERS: &[Key<Config>] = &[
         "steering",
         Config,
         workers.steering,
-        "How both directions of a connection reach the same worker."
+        "How both directions of a connection reach the same worker. With \"rss\" and N workers, (N - 1) / N of the \
+         packets are handed over: no interface promises to bring both directions to one queue."
     ),
 ];
 
@@ -442,9 +443,9 @@ impl Words for Wait {
 
 impl Words for Steering {
     const WORDS: &'static [(Steering, &'static str, &'static str)] = &[
-        (Steering::Auto, "auto", "rss where the interfaces can, hash elsewhere"),
-        (Steering::Rss, "rss", "by the interface's own symmetric hash, one worker for each queue"),
-        (Steering::Hash, "hash", "by a symmetric hash in the XDP program"),
+        (Steering::Auto, "auto", "hash; one worker needs no steering"),
+        (Steering::Rss, "rss", "each queue has its worker, which hands over what belongs to another one"),
+        (Steering::Hash, "hash", "the XDP program chooses the worker by a symmetric hash"),
     ];
 }
 
