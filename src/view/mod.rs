@@ -8,7 +8,8 @@
 //!
 //! The worker never waits for a reader: connections are read by the table's own protocol
 //! ([`crate::table::Reader`]), events lie in a ring that is overwritten ([`events`]), numbers are copied
-//! out about once a millisecond ([`Report`]), and what others want of it (`delete`) waits in a queue.
+//! out about once a millisecond ([`Report`]). What others want of it (`delete`) waits in a queue that is
+//! lock-free, not wait-free: a worker that looks while a command is being put in spins until it is there.
 //!
 //! Life cycle: whoever starts a worker makes its [`View`] first, and shares it; it lasts as long as
 //! anybody looks.

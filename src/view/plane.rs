@@ -86,7 +86,7 @@ pub struct QueueView {
 pub struct KernelLosses {
     /// Dropped for another reason than a full receive ring, an empty fill ring included.
     pub rx_dropped: u64,
-    /// Descriptors in the fill ring that were not valid.
+    /// Descriptors of the receive ring that were not valid. The kernel writes them itself: none.
     pub rx_invalid: u64,
     /// Descriptors in the transmit ring that were not valid.
     pub tx_invalid: u64,
