@@ -16,6 +16,7 @@
 //! ```text
 //! main → cli → { demo → { daemon, replay, lab }, top, bench }
 //!                           daemon → { control, metrics, config, xdp → link }
+//!                           lab → { link, tcp }
 //!                           replay → { config, io, json }
 //!                           top → { control, config }
 //!                  { control, metrics } → { view, json } → shard → fragments → { tcp, flow } → wire → time

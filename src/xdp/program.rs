@@ -2,6 +2,7 @@
 //!
 //! The object has no BTF and needs none: its maps are described in the old way and nothing in it depends on the
 //! kernel's own types, so that it loads wherever the verifier takes it, with CONFIG_DEBUG_INFO_BTF or without.
+//! (The loader reads /sys/kernel/btf before it can be told not to. It does not mind if there is none.)
 
 use aya::maps::{Map, MapError};
 use aya::programs::Xdp;
