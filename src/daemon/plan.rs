@@ -194,6 +194,7 @@ fn ports(config: &Config, facts: &[Facts]) -> Result<Vec<PortPlan>, Problem> {
                     may_begin_opposite: bridge.new_from.contains(&config.ports[opposite].name),
                     multicast_passes: bridge.multicast == Multicast::Pass,
                     invalid_passes: bridge.on_invalid == OnInvalid::Pass,
+                    side: u8::from(bridge.ports[1] == port.name),
                 },
             })
         })
