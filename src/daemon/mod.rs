@@ -60,10 +60,11 @@ use worker::Worker;
 /// It could not begin, or a worker ended by a fault; nothing is left behind.
 pub fn run(config: &Config, tell: &mut dyn FnMut(&str)) -> Result<(), Error> {
     // Signals are blocked before there are threads to inherit that; the sockets of operators are there before
-    // the first packet, so that a second instance ends here.
+    // the first packet, so that a second instance ends there.
+    let site = setup::survey(config)?;
     let signals = attend::block_signals()?;
     let mut attendant = Attendant::new(signals, config)?;
-    let Setup { workers, programs, promiscuous, plane, links, remarks } = setup::open(config)?;
+    let Setup { workers, programs, promiscuous, plane, links, remarks } = setup::open(site)?;
     for remark in remarks.into_iter().chain(config.metrics.and_then(metrics::exposure)) {
         tell(&remark);
     }
@@ -75,17 +76,22 @@ pub fn run(config: &Config, tell: &mut dyn FnMut(&str)) -> Result<(), Error> {
     // First the packets stop coming, then those that came are sent.
     drop(programs);
     drop(promiscuous);
-    stop.store(true, Relaxed);
-    for view in &plane.workers {
-        view.wake();
-    }
-    let joined = threads.into_iter().map(JoinHandle::join).position(|result| result.is_err());
+    let joined = end(threads, &plane, &stop);
     tell(&farewell(&plane));
     match (ended, joined) {
         (Err(error), _) => Err(error),
         (Ok(()), Some(worker)) => Err(Error::Worker(worker)),
         (Ok(()), None) => Ok(()),
     }
+}
+
+/// Ends the workers; the number of one that a fault has ended, if there is one.
+fn end(threads: Vec<JoinHandle<()>>, plane: &Plane, stop: &AtomicBool) -> Option<usize> {
+    stop.store(true, Relaxed);
+    plane.workers.iter().for_each(|view| view.wake());
+    // All of them, before any is asked how it went.
+    let ended: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
+    ended.iter().position(Result::is_err)
 }
 
 /// Starts a thread for each worker, on its core.
@@ -107,7 +113,7 @@ fn start(
         match Builder::new().name(format!("worker {number}")).spawn(body) {
             Ok(thread) => threads.push(thread),
             Err(error) => {
-                stop.store(true, Relaxed);
+                end(threads, plane, stop);
                 return Err(Error::System { what: "a worker's thread cannot be started", error });
             }
         }

@@ -98,6 +98,7 @@ impl Numbers {
             rx_dropped: self.next(),
             rx_invalid: self.next(),
             tx_invalid: self.next(),
+            tx_dropped: self.next(),
             rx_ring_full: self.next(),
             fill_ring_empty: self.next(),
             tx_ring_empty: self.next(),
