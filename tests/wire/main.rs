@@ -9,6 +9,7 @@ mod bridge;
 mod common;
 mod demo;
 mod endpoints;
+mod firewall;
 mod lab;
 mod links;
 mod middlebox;
