@@ -16,6 +16,7 @@ mod middlebox;
 mod packet_sockets;
 mod steering;
 mod veth;
+mod workers;
 
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
