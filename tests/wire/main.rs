@@ -9,6 +9,7 @@ mod bridge;
 mod common;
 mod demo;
 mod endpoints;
+mod errors;
 mod faults;
 mod firewall;
 mod lab;
