@@ -15,6 +15,7 @@ mod firewall;
 mod lab;
 mod links;
 mod middlebox;
+mod operators;
 mod packet_sockets;
 mod steering;
 mod veth;
