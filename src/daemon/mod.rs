@@ -41,7 +41,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{Builder, JoinHandle};
 
-use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 pub use error::Error;
@@ -59,6 +59,7 @@ use worker::Worker;
 /// # Errors
 /// It could not begin, or a worker ended by a fault; nothing is left behind.
 pub fn run(config: &Config, tell: &mut dyn FnMut(&str)) -> Result<(), Error> {
+    check_cpus(config)?;
     // Signals are blocked before there are threads to inherit that; the sockets of operators are there before
     // the first packet, so that a second instance ends there.
     let site = setup::survey(config)?;
@@ -119,6 +120,22 @@ fn start(
         }
     }
     Ok(threads)
+}
+
+/// Refuses cores that this process cannot run on: a worker that was promised one would share another's.
+fn check_cpus(config: &Config) -> Result<(), Error> {
+    let Some(cpus) = &config.workers.cpus else { return Ok(()) };
+    let failed =
+        |errno: nix::Error| Error::System { what: "the cores cannot be asked for", error: errno.into() };
+    let allowed = sched_getaffinity(Pid::from_raw(0)).map_err(failed)?;
+    let is_there = |cpu: &u32| allowed.is_set(*cpu as usize).unwrap_or(false);
+    let Some(missing) = cpus.iter().find(|cpu| !is_there(cpu)) else { return Ok(()) };
+    let all = 0..CpuSet::count() as u32;
+    let there: Vec<String> = all.filter(is_there).map(|cpu| cpu.to_string()).collect();
+    Err(Error::Configuration(format!(
+        "[workers] cpus: there is no core {missing} that this process may run on; there are {}",
+        there.join(", ")
+    )))
 }
 
 /// Keeps this thread on one core. [`check_cpus`] has found that it may.
