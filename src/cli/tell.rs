@@ -270,6 +270,7 @@ fn tell_queue(queue: &Queue, out: &mut dyn Write) -> io::Result<()> {
         ("rx_dropped", kernel.rx_dropped),
         ("rx_invalid", kernel.rx_invalid),
         ("tx_invalid", kernel.tx_invalid),
+        ("tx_dropped", kernel.tx_dropped),
         ("rx_ring_full", kernel.rx_ring_full),
         ("fill_ring_empty", kernel.fill_ring_empty),
         ("tx_ring_empty", kernel.tx_ring_empty),

@@ -226,7 +226,13 @@ const BRIDGE: &[Key<Bridge>] = &[
         multicast,
         "What becomes of multicast, broadcast and DHCP (UDP 67/68 and 546/547)."
     ),
-    choice!("on_invalid", Bridge, on_invalid, "What becomes of packets that are invalid by themselves."),
+    choice!(
+        "on_invalid",
+        Bridge,
+        on_invalid,
+        "What becomes of packets that are invalid by themselves. Where connections may not begin, only those pass \
+         that bear a live connection's addresses and ports."
+    ),
 ];
 
 const TCP: &[Key<Config>] = &[

@@ -170,6 +170,8 @@ pub struct Kernel {
     pub rx_invalid: u64,
     /// Invalid descriptors in the transmit ring.
     pub tx_invalid: u64,
+    /// Sent, and then dropped by the driver.
+    pub tx_dropped: u64,
     /// Dropped because the receive ring was full.
     pub rx_ring_full: u64,
     /// Times the fill ring was empty.
@@ -360,6 +362,7 @@ fn port_of<'a>(
                 rx_dropped: losses.rx_dropped,
                 rx_invalid: losses.rx_invalid,
                 tx_invalid: losses.tx_invalid,
+                tx_dropped: losses.tx_dropped,
                 rx_ring_full: losses.rx_ring_full,
                 fill_ring_empty: losses.fill_ring_empty,
                 tx_ring_empty: losses.tx_ring_empty,

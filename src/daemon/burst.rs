@@ -5,6 +5,7 @@ use arrayvec::ArrayVec;
 
 use super::plan::MAX_PARTS;
 use crate::shard::BURST;
+use crate::wire::protocol;
 
 /// Where a packet came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,17 @@ impl Burst {
         Burst { descriptors: Vec::new(), slots: ArrayVec::new_const() }
     }
 
+    /// Whether a packet may lie deeper in its frame than the XDP program looks for what it steers by, so that it
+    /// may be at the wrong worker: behind VLAN tags or IPv6 extension headers.
+    pub(super) fn has_unusual(&self, umem: &Umem) -> bool {
+        let mut first = 0;
+        self.slots.iter().any(|slot| {
+            let part = self.descriptors.get(first);
+            first += slot.parts;
+            part.is_some_and(|part| is_unusual(umem.bytes(part)))
+        })
+    }
+
     /// Adds a packet in one frame. There must be room.
     #[inline]
     pub(super) fn push(&mut self, descriptor: Descriptor, origin: Origin) {
@@ -56,6 +68,17 @@ impl Burst {
         let before = self.descriptors.len();
         self.descriptors.extend(parts);
         self.slots.push(Slot { origin, parts: self.descriptors.len() - before });
+    }
+}
+
+/// See [`Burst::has_unusual`].
+fn is_unusual(bytes: &[u8]) -> bool {
+    match bytes.get(12..14) {
+        Some([0x81, 0x00] | [0x88, 0xa8] | [0x91, 0x00]) => true,
+        Some([0x86, 0xdd]) => {
+            !matches!(bytes.get(20), Some(&(protocol::TCP | protocol::UDP | protocol::ICMPV6)) | None)
+        }
+        _ => false,
     }
 }
 

@@ -11,7 +11,7 @@
 //! (`hand_over_full`); nobody waits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use af_xdp::Descriptor;
 use crossbeam_queue::ArrayQueue;
@@ -57,6 +57,8 @@ pub(super) struct Exchange {
     /// `rings[from][to]`; the diagonal is never used.
     rings: Vec<Vec<ArrayQueue<Message>>>,
     asleep: Vec<AtomicBool>,
+    /// How many workers take no more packets in.
+    arrived: AtomicUsize,
 }
 
 impl Exchange {
@@ -67,6 +69,7 @@ impl Exchange {
         Arc::new(Exchange {
             rings: (0..workers).map(row).collect(),
             asleep: (0..workers).map(|_| AtomicBool::new(false)).collect(),
+            arrived: AtomicUsize::new(0),
         })
     }
 
@@ -127,6 +130,16 @@ impl Exchange {
     /// It is awake.
     pub(super) fn wake_up(&self, to: usize) {
         self.asleep[to].store(false, SeqCst);
+    }
+
+    /// A worker that ends says that it hands nothing over any more.
+    pub(super) fn arrive(&self) {
+        self.arrived.fetch_add(1, SeqCst);
+    }
+
+    /// Whether all have said so: what is in the rings then is all that will be.
+    pub(super) fn have_all_arrived(&self) -> bool {
+        self.arrived.load(SeqCst) >= self.workers()
     }
 
     /// Whether worker `to` sleeps, to be asked after something was put in for it: then it has to be woken.

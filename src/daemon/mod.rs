@@ -41,7 +41,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{Builder, JoinHandle};
 
-use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 pub use error::Error;
@@ -59,11 +59,13 @@ use worker::Worker;
 /// # Errors
 /// It could not begin, or a worker ended by a fault; nothing is left behind.
 pub fn run(config: &Config, tell: &mut dyn FnMut(&str)) -> Result<(), Error> {
+    check_cpus(config)?;
     // Signals are blocked before there are threads to inherit that; the sockets of operators are there before
-    // the first packet, so that a second instance ends here.
+    // the first packet, so that a second instance ends there.
+    let site = setup::survey(config)?;
     let signals = attend::block_signals()?;
     let mut attendant = Attendant::new(signals, config)?;
-    let Setup { workers, programs, promiscuous, plane, links, remarks } = setup::open(config)?;
+    let Setup { workers, programs, promiscuous, plane, links, remarks } = setup::open(site)?;
     for remark in remarks.into_iter().chain(config.metrics.and_then(metrics::exposure)) {
         tell(&remark);
     }
@@ -75,17 +77,22 @@ pub fn run(config: &Config, tell: &mut dyn FnMut(&str)) -> Result<(), Error> {
     // First the packets stop coming, then those that came are sent.
     drop(programs);
     drop(promiscuous);
-    stop.store(true, Relaxed);
-    for view in &plane.workers {
-        view.wake();
-    }
-    let joined = threads.into_iter().map(JoinHandle::join).position(|result| result.is_err());
+    let joined = end(threads, &plane, &stop);
     tell(&farewell(&plane));
     match (ended, joined) {
         (Err(error), _) => Err(error),
         (Ok(()), Some(worker)) => Err(Error::Worker(worker)),
         (Ok(()), None) => Ok(()),
     }
+}
+
+/// Ends the workers; the number of one that a fault has ended, if there is one.
+fn end(threads: Vec<JoinHandle<()>>, plane: &Plane, stop: &AtomicBool) -> Option<usize> {
+    stop.store(true, Relaxed);
+    plane.workers.iter().for_each(|view| view.wake());
+    // All of them, before any is asked how it went.
+    let ended: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
+    ended.iter().position(Result::is_err)
 }
 
 /// Starts a thread for each worker, on its core.
@@ -107,12 +114,28 @@ fn start(
         match Builder::new().name(format!("worker {number}")).spawn(body) {
             Ok(thread) => threads.push(thread),
             Err(error) => {
-                stop.store(true, Relaxed);
+                end(threads, plane, stop);
                 return Err(Error::System { what: "a worker's thread cannot be started", error });
             }
         }
     }
     Ok(threads)
+}
+
+/// Refuses cores that this process cannot run on: a worker that was promised one would share another's.
+fn check_cpus(config: &Config) -> Result<(), Error> {
+    let Some(cpus) = &config.workers.cpus else { return Ok(()) };
+    let failed =
+        |errno: nix::Error| Error::System { what: "the cores cannot be asked for", error: errno.into() };
+    let allowed = sched_getaffinity(Pid::from_raw(0)).map_err(failed)?;
+    let is_there = |cpu: &u32| allowed.is_set(*cpu as usize).unwrap_or(false);
+    let Some(missing) = cpus.iter().find(|cpu| !is_there(cpu)) else { return Ok(()) };
+    let all = 0..CpuSet::count() as u32;
+    let there: Vec<String> = all.filter(is_there).map(|cpu| cpu.to_string()).collect();
+    Err(Error::Configuration(format!(
+        "[workers] cpus: there is no core {missing} that this process may run on; there are {}",
+        there.join(", ")
+    )))
 }
 
 /// Keeps this thread on one core. [`check_cpus`] has found that it may.

@@ -9,8 +9,10 @@
 //!          port B: queue 0              worker 1: A.0 B.0      chooses; fill and completion ring are shared
 //! ```
 //!
-//! A worker with no queue of its own at a port (`rss`, more workers than queues) still has a socket there, to
-//! send by.
+//! A worker that has no queue at a port by which it could send (`rss` with more workers than queues, or an
+//! interface with fewer transmit than receive queues) has one more socket there, for that alone.
+
+use std::collections::BTreeSet;
 
 use crate::config::{self, Config, Multicast, OnInvalid, Xdp};
 use crate::shard::Admission;
@@ -40,6 +42,8 @@ pub(super) enum Steering {
 pub(super) struct Facts {
     /// The number of its receive queues.
     pub(super) queues: u32,
+    /// The number of its transmit queues: a socket on a queue from there on receives, and sends nothing.
+    pub(super) transmit_queues: u32,
     /// Its MTU in bytes.
     pub(super) mtu: u32,
 }
@@ -68,6 +72,8 @@ pub(super) struct Plan {
 pub(super) struct PortPlan {
     /// The queues that are used, ascending.
     pub(super) queues: Vec<u32>,
+    /// How many queues can send, from 0 on; at least one.
+    pub(super) transmit_queues: u32,
     /// How packets leave the driver.
     pub(super) xdp: Xdp,
     /// The bridge, by number: the zone of its connections.
@@ -87,8 +93,17 @@ pub(super) struct SocketPlan {
     pub(super) queue: u32,
     /// Whether packets are to arrive at it.
     pub(super) receives: bool,
+    /// Whether packets can leave by it.
+    pub(super) sends: bool,
     /// Whether other workers have sockets on the same queue.
     pub(super) is_shared: bool,
+}
+
+impl SocketPlan {
+    /// The port and the queue.
+    pub(super) fn place(&self) -> (usize, u32) {
+        (self.port, self.queue)
+    }
 }
 
 /// Why there can be no plan.
@@ -136,7 +151,8 @@ impl Plan {
         let largest = facts.iter().map(|facts| facts.mtu).max().unwrap_or(1500) + LINK_HEADERS;
         let frame_size = if largest + HEADROOM <= 2048 { 2048 } else { 4096 };
         let parts = largest.div_ceil(frame_size - HEADROOM);
-        let queues: u32 = ports.iter().map(|port| port.queues.len() as u32).sum();
+        let places: BTreeSet<(usize, u32)> = sockets.iter().flatten().map(SocketPlan::place).collect();
+        let queues = places.len() as u32;
         let in_rings = queues.saturating_mul(2 * RING);
         let in_hand = (workers.len() as u32).saturating_mul(RESERVE);
         let waiting = config.fragments.max.saturating_mul(parts);
@@ -186,6 +202,7 @@ fn ports(config: &Config, facts: &[Facts]) -> Result<Vec<PortPlan>, Problem> {
             };
             Ok(PortPlan {
                 queues: queues(port, facts.queues)?,
+                transmit_queues: facts.transmit_queues.max(1),
                 xdp: port.xdp,
                 zone,
                 opposite,
@@ -194,6 +211,7 @@ fn ports(config: &Config, facts: &[Facts]) -> Result<Vec<PortPlan>, Problem> {
                     may_begin_opposite: bridge.new_from.contains(&config.ports[opposite].name),
                     multicast_passes: bridge.multicast == Multicast::Pass,
                     invalid_passes: bridge.on_invalid == OnInvalid::Pass,
+                    side: u8::from(bridge.ports[1] == port.name),
                 },
             })
         })
@@ -214,30 +232,40 @@ fn queues(port: &config::Port, available: u32) -> Result<Vec<u32>, Problem> {
     }
 }
 
+/// The sockets of each worker. Each has one at every port by which it can send.
 fn sockets(ports: &[PortPlan], workers: usize, steering: Steering) -> Vec<Vec<SocketPlan>> {
-    let of_worker = |worker: usize| {
-        ports.iter().enumerate().flat_map(move |(port, plan)| {
-            let all = plan.queues.len();
-            let own: Vec<usize> = match steering {
-                Steering::Hash => (0..all).collect(),
-                Steering::Rss => (worker..all).step_by(workers).collect(),
-            };
-            let receives = !own.is_empty();
-            let own = if receives { own } else { vec![worker % all.max(1)] };
-            let is_shared = match steering {
-                Steering::Hash => workers > 1,
-                Steering::Rss => all < workers,
-            };
-            let socket = move |place: usize| SocketPlan {
-                port,
-                queue: plan.queues.get(place).copied().unwrap_or(0),
-                receives,
-                is_shared,
-            };
-            own.into_iter().map(socket).collect::<Vec<_>>()
-        })
-    };
-    (0..workers).map(|worker| of_worker(worker).collect()).collect()
+    let mut sockets: Vec<Vec<SocketPlan>> =
+        (0..workers).map(|worker| of_worker(ports, worker, workers, steering)).collect();
+    // Two sockets on one queue, of whichever workers, share its rings.
+    let all: Vec<(usize, u32)> = sockets.iter().flatten().map(SocketPlan::place).collect();
+    for socket in sockets.iter_mut().flatten() {
+        let place = socket.place();
+        socket.is_shared = all.iter().filter(|other| **other == place).count() > 1;
+    }
+    sockets
+}
+
+fn of_worker(ports: &[PortPlan], worker: usize, workers: usize, steering: Steering) -> Vec<SocketPlan> {
+    let mut mine = Vec::new();
+    for (port, plan) in ports.iter().enumerate() {
+        let socket = |queue: u32, receives: bool| SocketPlan {
+            port,
+            queue,
+            receives,
+            sends: queue < plan.transmit_queues,
+            is_shared: false,
+        };
+        let own: Vec<u32> = match steering {
+            Steering::Hash => plan.queues.clone(),
+            Steering::Rss => plan.queues.iter().copied().skip(worker).step_by(workers).collect(),
+        };
+        let can_send = own.iter().any(|&queue| queue < plan.transmit_queues);
+        mine.extend(own.into_iter().map(|queue| socket(queue, true)));
+        if !can_send {
+            mine.push(socket(worker as u32 % plan.transmit_queues, false));
+        }
+    }
+    mine
 }
 
 #[cfg(test)]
@@ -247,7 +275,7 @@ mod tests {
     const TWO: &str =
         "[[port]]\nname = \"a\"\ninterface = \"x\"\n[[port]]\nname = \"b\"\ninterface = \"y\"\n";
     const BRIDGE: &str = "[[bridge]]\nports = [\"a\", \"b\"]\nnew_from = [\"a\"]\n";
-    const SMALL: Facts = Facts { queues: 2, mtu: 1500 };
+    const SMALL: Facts = Facts { queues: 2, transmit_queues: 2, mtu: 1500 };
 
     fn config(text: &str) -> Config {
         config::parse("test", text, &[]).unwrap()
@@ -263,7 +291,7 @@ mod tests {
 
     #[test]
     fn one_worker_serves_every_queue_alone() {
-        let plan = plan("", [SMALL, Facts { queues: 3, ..SMALL }]);
+        let plan = plan("", [SMALL, Facts { queues: 3, transmit_queues: 3, ..SMALL }]);
         assert_eq!((plan.steering, plan.sockets_per_queue()), (Steering::Rss, 1));
         assert_eq!(places(&plan.sockets[0]), [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)]);
         assert!(plan.sockets[0].iter().all(|socket| socket.receives && !socket.is_shared));
@@ -280,13 +308,24 @@ mod tests {
 
     #[test]
     fn a_worker_without_a_queue_of_its_own_can_still_send() {
-        let one = Facts { queues: 1, ..SMALL };
+        let one = Facts { queues: 1, transmit_queues: 1, ..SMALL };
         let plan = plan("[workers]\ncpus = [0, 1]\nsteering = \"rss\"\n", [SMALL, one]);
         let second = &plan.sockets[1];
         assert_eq!(places(second), [(0, 1), (1, 0)]);
         assert_eq!((second[0].receives, second[1].receives), (true, false));
         assert_eq!((second[0].is_shared, second[1].is_shared), (false, true));
         assert!(plan.sockets[0][1].is_shared, "of the same queue");
+    }
+
+    #[test]
+    fn a_queue_that_cannot_send_only_receives() {
+        let narrow = Facts { transmit_queues: 1, ..SMALL };
+        let plan = plan("[workers]\ncpus = [0, 1]\nsteering = \"rss\"\n", [SMALL, narrow]);
+        let second = &plan.sockets[1];
+        assert_eq!(places(second), [(0, 1), (1, 1), (1, 0)]);
+        let uses: Vec<_> = second.iter().map(|socket| (socket.receives, socket.sends)).collect();
+        assert_eq!(uses, [(true, true), (true, false), (false, true)]);
+        assert!(second[2].is_shared && plan.sockets[0][1].is_shared && !second[1].is_shared);
     }
 
     #[test]
@@ -314,7 +353,7 @@ mod tests {
         let small = plan("", [SMALL; 2]);
         assert_eq!((small.frame_size, small.longest), (2048, 0));
         assert_eq!(small.frames, 4 * 2 * RING + RESERVE + 4096);
-        let jumbo = plan("", [SMALL, Facts { queues: 2, mtu: 9000 }]);
+        let jumbo = plan("", [SMALL, Facts { mtu: 9000, ..SMALL }]);
         assert_eq!((jumbo.frame_size, jumbo.longest), (4096, 18 * 4096));
         assert_eq!(jumbo.frames, 4 * 2 * RING + RESERVE + 3 * 4096, "a fragment may lie in three");
     }

@@ -8,9 +8,10 @@
 //! packets, and from then on every frame finds its socket. What fails on the way undoes itself: everything
 //! that was opened closes with its owner.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use af_xdp::{
@@ -24,7 +25,7 @@ use super::error::Error;
 use super::frames::Store;
 use super::handover::Exchange;
 use super::held::Held;
-use super::plan::{Facts, MAX_PARTS, Plan, RING, SocketPlan};
+use super::plan::{Facts, MAX_PARTS, Plan, RING, SocketPlan, Steering};
 use super::socket::{Access, QueueRings, Socket};
 use super::worker::{Exits, State, Worker, watch};
 use crate::config::{Config, Port, Xdp};
@@ -60,10 +61,24 @@ pub(super) struct Setup {
 
 /// A socket that is bound, before its queue's rings have found their owner.
 struct Bound {
-    plan: SocketPlan,
     rx: RxRing,
     tx: TxRing,
-    handle: SocketHandle,
+    handle: Handle,
+}
+
+/// What others than its worker have of a socket.
+#[derive(Debug, Clone)]
+struct Handle {
+    plan: SocketPlan,
+    socket: SocketHandle,
+    /// Packets that the driver dropped after they were sent.
+    refused: Arc<AtomicU64>,
+}
+
+impl Bound {
+    fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
 }
 
 /// All sockets: each worker's, and the rings of each queue.
@@ -89,23 +104,21 @@ struct Core {
 }
 
 /// What is known of the machine before anything is opened.
-struct Site<'a> {
+pub(super) struct Site<'a> {
     config: &'a Config,
     plan: Plan,
     links: Vec<Link>,
+    /// The one clock of all workers: it never goes back.
+    clock: SystemClock,
 }
 
 /// Opens everything.
-pub(super) fn open(config: &Config) -> Result<Setup, Error> {
-    let site = survey(config)?;
+pub(super) fn open(site: Site<'_>) -> Result<Setup, Error> {
     let plan = &site.plan;
-    let cores = make_cores(config, plan.workers.len() as u32)?;
+    let cores = make_cores(site.config, plan.workers.len() as u32, &site.clock)?;
     let (umem, mut frames, mut sockets) = open_sockets(&site)?;
-    let handles: Vec<Vec<(SocketPlan, SocketHandle)>> = sockets
-        .of_workers
-        .iter()
-        .map(|sockets| sockets.iter().map(|bound| (bound.plan, bound.handle.clone())).collect())
-        .collect();
+    let handles: Vec<Vec<Handle>> =
+        sockets.of_workers.iter().map(|sockets| sockets.iter().map(Bound::handle).collect()).collect();
     let filled = fill(&mut sockets.queues, &mut frames);
     let spare = Arc::new(ArrayQueue::new(plan.frames as usize));
     for frame in frames {
@@ -123,24 +136,31 @@ pub(super) fn open(config: &Config) -> Result<Setup, Error> {
 }
 
 /// Looks at privileges and interfaces, and makes the plan.
-fn survey(config: &Config) -> Result<Site<'_>, Error> {
+pub(super) fn survey(config: &Config) -> Result<Site<'_>, Error> {
     let find = |port: &Port| {
         link::find(&port.interface).map_err(|error| Error::Link { port: port.name.clone(), error })
     };
     let links = config.ports.iter().map(find).collect::<Result<Vec<Link>, Error>>()?;
-    let facts: Vec<Facts> =
-        links.iter().map(|link| Facts { queues: link.rx_queues, mtu: link.mtu }).collect();
+    let facts: Vec<Facts> = links.iter().map(facts_of).collect();
     let plan = Plan::new(config, &facts)?;
     let missing: Vec<&'static str> =
         link::missing_capabilities().into_iter().filter(|name| *name != "CAP_IPC_LOCK").collect();
-    if missing.is_empty() { Ok(Site { config, plan, links }) } else { Err(Error::Capabilities(missing)) }
+    if missing.is_empty() {
+        Ok(Site { config, plan, links, clock: SystemClock::since_1970() })
+    } else {
+        Err(Error::Capabilities(missing))
+    }
+}
+
+fn facts_of(link: &Link) -> Facts {
+    Facts { queues: link.rx_queues, transmit_queues: link.tx_queues, mtu: link.mtu }
 }
 
 /// The shards, and what other threads will know them by.
-fn make_cores(config: &Config, count: u32) -> Result<Vec<Core>, Error> {
+fn make_cores(config: &Config, count: u32, clock: &SystemClock) -> Result<Vec<Core>, Error> {
     let random = |error| Error::System { what: "no randomness for the table's keys", error };
     let keys = HashKeys::random().map_err(random)?;
-    let now = SystemClock::since_1970().now().tick();
+    let now = clock.now().tick();
     let core = |(layout, settings)| {
         let shard = Shard::new(layout, keys, settings, now).map_err(Error::Table)?;
         let (events, log) = events::ring();
@@ -156,8 +176,11 @@ fn make_cores(config: &Config, count: u32) -> Result<Vec<Core>, Error> {
 /// one UMEM is either copied to and from or not.
 fn open_sockets(site: &Site<'_>) -> Result<(Umem, Frames, Sockets), Error> {
     match try_sockets(site, copy_mode(site.config)?) {
+        // Drivers refuse to share what they do not copy in many ways; who waits for a queue, or may not, has
+        // been told so already.
         Err(Error::Socket { error, .. })
-            if copy_mode(site.config)? == Copy::Auto && error.kind() == BindErrorKind::NoZeroCopy =>
+            if copy_mode(site.config)? == Copy::Auto
+                && !matches!(error.kind(), BindErrorKind::QueueBusy | BindErrorKind::NotPermitted) =>
         {
             try_sockets(site, Copy::Copy)
         }
@@ -211,7 +234,8 @@ fn bind(
         fill: RING,
         completion: RING,
         copy,
-        multi_buffer: true,
+        // Only where it is needed: drivers that could do without copying may refuse it, and old kernels do.
+        multi_buffer: site.plan.longest > 0,
         transmit_budget: Some(TRANSMIT_BUDGET),
         ..BindOptions::new(site.links[plan.port].index, plan.queue)
     };
@@ -225,9 +249,9 @@ fn bind(
     if let (Some(fill), Some(completion)) = (socket.fill.take(), socket.completion.take()) {
         queues.insert((plan.port, plan.queue), QueueRings { fill, completion });
     }
-    let handle = socket.handle();
+    let handle = Handle { plan, socket: socket.handle(), refused: Arc::new(AtomicU64::new(0)) };
     match (socket.rx.take(), socket.tx.take()) {
-        (Some(rx), Some(tx)) => Ok(Bound { plan, rx, tx, handle }),
+        (Some(rx), Some(tx)) => Ok(Bound { rx, tx, handle }),
         _ => Err(Error::System { what: "binding a socket", error: io::ErrorKind::Other.into() }),
     }
 }
@@ -260,17 +284,12 @@ fn listen_to_all(site: &Site<'_>) -> Result<Vec<Promiscuous>, Error> {
 }
 
 /// Loads and attaches a program for each port, last of all.
-fn attach_all(site: &Site<'_>, handles: &[Vec<(SocketPlan, SocketHandle)>]) -> Result<Vec<Running>, Error> {
+fn attach_all(site: &Site<'_>, handles: &[Vec<Handle>]) -> Result<Vec<Running>, Error> {
     let ports = site.config.ports.iter().enumerate();
     ports.map(|(number, port)| attach(site, number, port, handles)).collect()
 }
 
-fn attach(
-    site: &Site<'_>,
-    number: usize,
-    port: &Port,
-    handles: &[Vec<(SocketPlan, SocketHandle)>],
-) -> Result<Running, Error> {
+fn attach(site: &Site<'_>, number: usize, port: &Port, handles: &[Vec<Handle>]) -> Result<Running, Error> {
     let planned = &site.plan.ports[number];
     let steering = xdp::Steering {
         zone: planned.zone,
@@ -286,13 +305,15 @@ fn attach(
     let mut program = Loaded::load(steering).map_err(failed)?;
     for (worker, sockets) in handles.iter().enumerate() {
         let place = if steering.workers == 1 { 0 } else { worker as u32 };
-        let here = sockets.iter().filter(|(plan, _)| plan.port == number && plan.receives);
-        for (plan, handle) in here {
-            program.set_socket(plan.queue, place, handle.as_fd()).map_err(|error| Error::Port {
-                port: port.name.clone(),
-                interface: port.interface.clone(),
-                what: "its socket cannot be made known to the XDP program",
-                error,
+        let here = sockets.iter().filter(|handle| handle.plan.port == number && handle.plan.receives);
+        for handle in here {
+            program.set_socket(handle.plan.queue, place, handle.socket.as_fd()).map_err(|error| {
+                Error::Port {
+                    port: port.name.clone(),
+                    interface: port.interface.clone(),
+                    what: "its socket cannot be made known to the XDP program",
+                    error,
+                }
             })?;
         }
     }
@@ -322,14 +343,19 @@ fn mode_name(mode: xdp::Mode, is_zero_copy: bool) -> &'static str {
 }
 
 /// What each port got, and what a person should know about it.
-fn remarks(site: &Site<'_>, handles: &[Vec<(SocketPlan, SocketHandle)>], ports: &[Running]) -> Vec<String> {
+fn remarks(site: &Site<'_>, handles: &[Vec<Handle>], ports: &[Running]) -> Vec<String> {
     let mut remarks = Vec::new();
+    let workers = site.plan.workers.len();
+    match site.plan.steering {
+        Steering::Hash => remarks.push(format!("steering: hash, {workers} workers")),
+        Steering::Rss if workers > 1 => remarks.push(format!("steering: rss, {workers} workers")),
+        Steering::Rss => {}
+    }
     for (number, (port, running)) in site.config.ports.iter().zip(ports).enumerate() {
         for &queue in &site.plan.ports[number].queues {
-            let here = |(plan, _): &&(SocketPlan, SocketHandle)| {
-                plan.port == number && plan.queue == queue && plan.receives
-            };
-            let zero_copy = handles.iter().flatten().any(|socket| here(&socket) && socket.1.is_zero_copy());
+            let here = |Handle { plan, .. }: &&Handle| plan.place() == (number, queue) && plan.receives;
+            let zero_copy =
+                handles.iter().flatten().any(|handle| here(&handle) && handle.socket.is_zero_copy());
             let workers: Vec<String> = handles
                 .iter()
                 .enumerate()
@@ -345,29 +371,56 @@ fn remarks(site: &Site<'_>, handles: &[Vec<(SocketPlan, SocketHandle)>], ports: 
             ));
         }
         if running.mode == xdp::Mode::Generic {
+            remarks.push(generic_remark(port));
+        }
+        let opposite = site.plan.ports[number].opposite;
+        let (own, other) = (&site.links[number], &site.links[opposite]);
+        if own.mtu > other.mtu {
             remarks.push(format!(
-                "port \"{0}\": {1} runs in generic mode: slower, and it sees what the network stack has put \
-                 together; turn that off with `ethtool -K {1} gro off lro off`, and segmentation at the sender",
-                port.name, port.interface
+                "port \"{}\": {} has an MTU of {}, and {} opposite only {}: longer packets cannot leave there",
+                port.name, port.interface, own.mtu, site.config.ports[opposite].interface, other.mtu
             ));
         }
     }
     remarks
 }
 
+/// What generic mode means for a port, and what to turn off there.
+fn generic_remark(port: &Port) -> String {
+    let joining: Vec<String> = link::offloads(&port.interface)
+        .map(|offloads| offloads.joining().map(str::to_owned).collect())
+        .unwrap_or_default();
+    let advice = if joining.is_empty() {
+        "turn segmentation offload off at its senders".to_owned()
+    } else {
+        format!(
+            "it joins packets ({}): turn that off (ethtool -K {}), and segmentation offload at its senders",
+            joining.join(", "),
+            port.interface
+        )
+    };
+    format!(
+        "port \"{}\": {} runs in generic mode, which is slower and sees what the network stack has put \
+         together; {advice}",
+        port.name, port.interface
+    )
+}
+
 fn make_plane(
     site: &Site<'_>,
-    handles: &[Vec<(SocketPlan, SocketHandle)>],
+    handles: &[Vec<Handle>],
     running: &[Running],
     cores: &[Core],
     spare: &Arc<ArrayQueue<Frame>>,
 ) -> Plane {
     let plan = &site.plan;
-    let clock = SystemClock::since_1970();
+    let clock = site.clock.clone();
     let views = cores.iter().zip(handles).enumerate();
     let workers = views.map(|(number, (core, sockets))| {
-        let sockets: view::Sockets =
-            sockets.iter().map(|(plan, _)| view::Socket { port: plan.port, queue: plan.queue }).collect();
+        let sockets: view::Sockets = sockets
+            .iter()
+            .map(|Handle { plan, .. }| view::Socket { port: plan.port, queue: plan.queue })
+            .collect();
         let report = first_report(&core.shard, sockets.len());
         Arc::new(View::new(
             number as u32,
@@ -384,7 +437,7 @@ fn make_plane(
         name: port.name.clone(),
         interface: port.interface.clone(),
         zone: Some(plan.ports[number].zone),
-        queues: queue_views(number, running.mode, plan, handles),
+        queues: queue_views(number, running.mode, handles),
         unclaimed: unclaimed(running.missed.clone()),
         state: PortState::default(),
     });
@@ -403,9 +456,13 @@ fn make_plane(
     }
 }
 
-/// Frames that found no socket; those of a port that is gone are not known any more.
+/// Frames that found no socket; the last number known, where the kernel gives none.
 fn unclaimed(missed: Missed) -> Watch<u64> {
-    Watch::new(move || missed.count().unwrap_or(0))
+    let last = AtomicU64::new(0);
+    Watch::new(move || match missed.count() {
+        Ok(count) => last.fetch_max(count, Relaxed).max(count),
+        Err(_) => last.load(Relaxed),
+    })
 }
 
 /// How much memory the tables really hold.
@@ -425,35 +482,31 @@ fn first_report(shard: &Shard, sockets: usize) -> Report {
     }
 }
 
-fn queue_views(
-    port: usize,
-    mode: xdp::Mode,
-    plan: &Plan,
-    handles: &[Vec<(SocketPlan, SocketHandle)>],
-) -> Vec<QueueView> {
+fn queue_views(port: usize, mode: xdp::Mode, handles: &[Vec<Handle>]) -> Vec<QueueView> {
     let view = |&queue: &u32| {
-        let here: Vec<SocketHandle> = handles
-            .iter()
-            .flatten()
-            .filter(|(plan, _)| plan.port == port && plan.queue == queue)
-            .map(|(_, handle)| handle.clone())
-            .collect();
-        let zero_copy = here.iter().any(SocketHandle::is_zero_copy);
+        let here: Vec<Handle> =
+            handles.iter().flatten().filter(|handle| handle.plan.place() == (port, queue)).cloned().collect();
+        let zero_copy = here.iter().any(|handle| handle.socket.is_zero_copy());
         QueueView { queue, mode: mode_name(mode, zero_copy), losses: Watch::new(move || losses(&here)) }
     };
-    plan.ports[port].queues.iter().map(view).collect()
+    // Those that only send included.
+    let places = handles.iter().flatten().map(|handle| handle.plan.place());
+    let queues: BTreeSet<u32> = places.filter(|place| place.0 == port).map(|place| place.1).collect();
+    queues.iter().map(view).collect()
 }
 
 /// The kernel's loss counters, summed over sockets; none where it gives none any more.
-fn losses(sockets: &[SocketHandle]) -> Option<KernelLosses> {
+fn losses(sockets: &[Handle]) -> Option<KernelLosses> {
     let mut sum = KernelLosses::default();
-    for socket in sockets {
+    for Handle { socket, refused, .. } in sockets {
         let one = socket.statistics().ok()?;
+        sum.tx_dropped += refused.load(Relaxed);
         sum.rx_dropped += one.rx_dropped;
         sum.rx_invalid += one.rx_invalid;
         sum.tx_invalid += one.tx_invalid;
         sum.rx_ring_full += one.rx_ring_full;
-        sum.fill_ring_empty += one.fill_ring_empty;
+        // The queue's own, which each of its sockets reports.
+        sum.fill_ring_empty = sum.fill_ring_empty.max(one.fill_ring_empty);
         sum.tx_ring_empty += one.tx_ring_empty;
     }
     Some(sum)
@@ -478,10 +531,11 @@ impl Assembly {
         for (number, (core, bound)) in cores.into_iter().zip(sockets.of_workers).enumerate() {
             let Core { shard, events, poll, .. } = core;
             let mut mine = Vec::new();
-            for Bound { plan, rx, tx, handle } in bound {
-                let place = (plan.port, plan.queue);
-                let mut socket =
-                    Socket::new(plan, rx, tx, rings.access(place, plan.is_shared)?, handle, most_parts);
+            for Bound { rx, tx, handle } in bound {
+                let Handle { plan, socket, refused } = handle;
+                let place = plan.place();
+                let access = rings.access(place, plan.is_shared)?;
+                let mut socket = Socket::new(plan, rx, tx, access, socket, refused, most_parts);
                 // The first that has the queue answers for what was put in before it.
                 socket.filling = filled.remove(&place).unwrap_or(0);
                 let watched = watch(&poll, &socket, mine.len());

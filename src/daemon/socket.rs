@@ -9,6 +9,7 @@
 //! Where they are shared, a worker that finds them locked goes on and comes back in its next turn: it
 //! waits for nobody, and no system call is made under the lock.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, TryLockError};
 
 use af_xdp::{CompletionRing, Descriptor, FillRing, Frame, RxRing, SocketHandle, TxRing, Wake};
@@ -76,6 +77,8 @@ pub(super) struct Socket {
     is_overlong: bool,
     /// Whether something was put into the transmit ring that the kernel may not have looked at yet.
     is_dirty: bool,
+    /// Packets that the driver dropped after they were sent; read by whoever shows the kernel's losses.
+    refused: Arc<AtomicU64>,
     /// Frames given to the kernel, less those that came back: to receive into, and to send.
     pub(super) filling: i64,
     pub(super) sending: i64,
@@ -99,6 +102,7 @@ impl Socket {
         tx: TxRing,
         access: Access,
         handle: SocketHandle,
+        refused: Arc<AtomicU64>,
         most_parts: usize,
     ) -> Socket {
         Socket {
@@ -112,6 +116,7 @@ impl Socket {
             most_parts,
             is_overlong: false,
             is_dirty: false,
+            refused,
             filling: 0,
             sending: 0,
         }
@@ -179,7 +184,9 @@ impl Socket {
     fn make_room(&mut self, store: &mut Store) {
         self.tx.commit();
         // A failure shows again at the end of the turn, where it is dealt with.
-        let _ = self.tx.wake();
+        if let Ok(Wake::Dropped) = self.tx.wake() {
+            self.refused.fetch_add(1, Relaxed);
+        }
         self.reap(store);
     }
 
@@ -210,6 +217,10 @@ impl Socket {
                 Sending::Done
             }
             Ok(Wake::Again) => Sending::Again,
+            Ok(Wake::Dropped) => {
+                self.refused.fetch_add(1, Relaxed);
+                Sending::Again
+            }
             // ENETDOWN, ENXIO.
             Err(_) => Sending::Down,
         }
@@ -228,22 +239,27 @@ impl Socket {
         if !self.plan.receives {
             return;
         }
-        let given = self.access.with(|rings| fill_up(&mut rings.fill, store));
-        if let Some((given, needs_wakeup)) = given {
+        let filled = self.access.with(|rings| {
+            let given = fill_up(&mut rings.fill, store);
+            (given, rings.fill.needs_wakeup())
+        });
+        if let Some((given, needs_wakeup)) = filled {
             self.filling += given;
+            // Asked in every turn, not only after frames were given: a driver that ran out of them may say so
+            // after it was given more.
             if needs_wakeup {
-                // It wakes by itself as well, a little later.
+                // A failure is that of an interface that is down or gone.
                 let _ = self.handle.wake_fill();
             }
         }
     }
 }
 
-fn fill_up(fill: &mut FillRing, store: &mut Store) -> (i64, bool) {
+fn fill_up(fill: &mut FillRing, store: &mut Store) -> i64 {
     let mut given = 0;
     let room = fill.free();
     if room < REFILL {
-        return (0, false);
+        return 0;
     }
     for _ in 0..room {
         let Some(frame) = store.take() else { break };
@@ -254,7 +270,7 @@ fn fill_up(fill: &mut FillRing, store: &mut Store) -> (i64, bool) {
         given += 1;
     }
     fill.commit();
-    (given, given > 0 && fill.needs_wakeup())
+    given
 }
 
 #[cold]

@@ -38,6 +38,8 @@ const POLL_BUDGET: u32 = 256;
 const PATIENCE: u64 = 50_000;
 /// The longest sleep: numbers are shown, and ports looked at, at least so often.
 const LONGEST_SLEEP: Duration = Duration::from_millis(250);
+/// How long a worker that ends waits for what the others hand over, in nanoseconds.
+const FAREWELL: u64 = 1_000_000_000;
 /// How many free frames a sleeping worker keeps.
 const KEPT_ASLEEP: usize = 1024;
 
@@ -128,16 +130,29 @@ impl Worker {
 
     /// The last turns: what has come in goes out, and the fragments that wait are given up.
     fn finish(&mut self) {
+        self.drain();
+        // What the others still hand over has to arrive before the rings are given up.
+        self.exchange.arrive();
+        let began = self.clock.now().nanoseconds();
+        while !self.exchange.have_all_arrived() && self.clock.now().nanoseconds() - began < FAREWELL {
+            self.drain();
+            std::thread::yield_now();
+        }
+        self.drain();
+        self.shard.flush_fragments(&mut self.ears);
+        self.settle();
+        self.flush();
+        self.show(self.clock.now().tick());
+    }
+
+    /// Turns until nothing is left; packets do not come any more.
+    fn drain(&mut self) {
         for _ in 0..64 {
             let found = self.turn(self.clock.now());
             if found.packets == 0 && !found.more {
                 break;
             }
         }
-        self.shard.flush_fragments(&mut self.ears);
-        self.settle();
-        self.flush();
-        self.show(self.clock.now().tick());
     }
 
     fn view(&self) -> &View {
@@ -193,7 +208,9 @@ impl Worker {
         if count > 0 {
             state.work.bursts += 1;
             self.gathered.gather(&self.state.burst, &self.umem);
-            if self.steering == Steering::Rss && self.exchange.workers() > 1 {
+            if self.exchange.workers() > 1
+                && (self.steering == Steering::Rss || self.state.burst.has_unusual(&self.umem))
+            {
                 self.hand_over_strangers();
             }
             self.process(at);
@@ -261,6 +278,7 @@ impl Worker {
     fn part(&mut self, owners: &[usize; BURST]) {
         let Worker { state, exchange, plane, sockets, store, number: own, gathered, umem, .. } = self;
         let State { burst, kept, work, under_way, .. } = state;
+        let mut woken: ArrayVec<usize, BURST> = ArrayVec::new();
         let mut descriptors = burst.descriptors.drain(..);
         for (slot, &owner) in burst.slots.iter().zip(owners) {
             let mut parts = descriptors.by_ref().take(slot.parts);
@@ -275,8 +293,8 @@ impl Worker {
                     }
                 }
                 work.handed_over += 1;
-                if exchange.is_asleep(owner) {
-                    plane.workers[owner].wake();
+                if !woken.contains(&owner) {
+                    woken.push(owner);
                 }
             } else {
                 store.give_all(parts);
@@ -284,6 +302,11 @@ impl Worker {
             }
         }
         drop(descriptors);
+        for owner in woken {
+            if exchange.is_asleep(owner) {
+                plane.workers[owner].wake();
+            }
+        }
         burst.slots.clear();
         std::mem::swap(burst, kept);
         gathered.gather(burst, umem);
@@ -343,6 +366,8 @@ impl Worker {
                     if let Some(parts) = Parts::collect(&mut descriptors, slot.parts) {
                         self.held.insert(token, Waiting { parts, origin: slot.origin });
                     }
+                    // If this one was the last that was missing, the datagram goes before what came after it.
+                    self.release_through(token);
                 }
             }
         }
@@ -356,15 +381,17 @@ impl Worker {
         let bytes = self.gathered.bytes(place, parts, &self.umem);
         let Some(partial) = partial_checksum(&Frame::whole(bytes, Link::Ethernet)) else { return };
         let Some(value) = partial.completed(bytes) else { return };
-        // The headers are in the first frame, unless somebody has made them as long as a frame.
-        let mut at = partial.field;
-        for part in parts {
-            let length = part.len();
-            if let Some(field) = self.umem.bytes_mut(part).get_mut(at..at + 2) {
-                field.copy_from_slice(&value);
-                return;
+        // Byte by byte: headers as long as a frame may put the field astride two of them.
+        for (offset, byte) in value.into_iter().enumerate() {
+            let mut at = partial.field + offset;
+            for part in parts.iter_mut() {
+                let bytes = self.umem.bytes_mut(part);
+                if let Some(place) = bytes.get_mut(at) {
+                    *place = byte;
+                    break;
+                }
+                at -= bytes.len();
             }
-            at = at.saturating_sub(length);
         }
     }
 
@@ -407,8 +434,19 @@ impl Worker {
             self.pass_on(owner as usize, datagram);
         }
         self.ears.handed_over = passing;
+        self.release(self.ears.released.len());
+    }
+
+    /// As [`Worker::release`], of those up to and including `token`; none if that has no verdict.
+    fn release_through(&mut self, token: Token) {
+        let place = self.ears.released.iter().position(|(released, _)| *released == token);
+        self.release(place.map_or(0, |place| place + 1));
+    }
+
+    /// Sends or drops the first `count` fragments that have their verdict.
+    fn release(&mut self, count: usize) {
         let mut released = std::mem::take(&mut self.ears.released);
-        for (token, is_accepted) in released.drain(..) {
+        for (token, is_accepted) in released.drain(..count) {
             let Some(waiting) = self.held.remove(token) else { continue };
             if is_accepted {
                 let parts: ArrayVec<Descriptor, MAX_PARTS> = waiting.parts.into_iter().collect();
@@ -546,7 +584,8 @@ impl Exits {
     pub(super) fn new(sockets: &[Socket], ports: usize) -> Exits {
         let at = |port| {
             let places = sockets.iter().enumerate();
-            places.filter(|(_, socket)| socket.plan.port == port).map(|(place, _)| place).collect()
+            let sends = places.filter(|(_, socket)| socket.plan.port == port && socket.plan.sends);
+            sends.map(|(place, _)| place).collect()
         };
         Exits { by_port: (0..ports).map(at).collect() }
     }

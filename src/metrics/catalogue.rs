@@ -284,6 +284,7 @@ fn kernel(plane: &Plane) -> [Family; 2] {
                 rx_dropped,
                 rx_invalid,
                 tx_invalid,
+                tx_dropped,
                 rx_ring_full,
                 fill_ring_empty,
                 tx_ring_empty,
@@ -296,6 +297,7 @@ fn kernel(plane: &Plane) -> [Family; 2] {
                 ("rx_dropped", rx_dropped),
                 ("rx_invalid", rx_invalid),
                 ("tx_invalid", tx_invalid),
+                ("tx_dropped", tx_dropped),
                 ("rx_ring_full", rx_ring_full),
             ] {
                 lost.push(labels("reason", reason), Value::Whole(number));

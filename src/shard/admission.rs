@@ -25,6 +25,8 @@ pub struct Admission {
     pub multicast_passes: bool,
     /// Whether what is invalid by itself is let through (`on_invalid = "pass"`).
     pub invalid_passes: bool,
+    /// Which of its zone's ports it is: the pieces of one datagram come by one.
+    pub side: u8,
 }
 
 impl Admission {
@@ -34,6 +36,7 @@ impl Admission {
         may_begin_opposite: true,
         multicast_passes: true,
         invalid_passes: false,
+        side: 0,
     };
 
     /// Whether `packet` may begin a connection of which it travels in `direction`.
@@ -47,11 +50,16 @@ impl Admission {
     }
 
     /// The verdict where what is invalid by itself passes; what a policy refused is dropped all the same.
+    ///
+    /// Where connections may not begin, only what bears a live connection's tuple passes. Else an outsider
+    /// could open one with segments that the tracker finds invalid and an endpoint does not.
     #[inline]
     pub(super) const fn relax(self, verdict: Verdict) -> Verdict {
         match verdict {
             Verdict { action: Action::Drop, class: Class::Invalid, reason: Some(reason), .. }
-                if self.invalid_passes && !is_policy(reason) =>
+                if self.invalid_passes
+                    && (self.may_begin || verdict.subject.is_some())
+                    && !is_policy(reason) =>
             {
                 Verdict { action: Action::Accept, ..verdict }
             }

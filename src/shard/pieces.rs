@@ -42,7 +42,8 @@ impl Shard {
     ) -> Verdict {
         // Taken out while its datagram is judged, which is borrowed from it.
         let Some(mut fragments) = self.fragments.take() else { return Verdict::HELD };
-        match fragments.hold(packet, fragment, arrival.zone, arrival.token, context.now) {
+        let entry = (arrival.zone, arrival.admission.side);
+        match fragments.hold(packet, fragment, entry, arrival.token, context.now) {
             Held::Waiting => {}
             Held::Refused { reason, pieces } => {
                 self.release(pieces, &Verdict::invalid(Reason::Fragment(reason), None), observer);

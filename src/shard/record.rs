@@ -136,11 +136,32 @@ impl Record {
     }
 }
 
-/// The newest instant up to `latest` that has the lower 48 bits of `stamp`, in microseconds.
+/// The newest instant up to an hour after `latest` that has the lower 48 bits of `stamp`, in microseconds. It may
+/// lie later than `latest`: another thread reads a connection while its worker goes on, some time after it
+/// read the clock.
 fn completed(stamp: Time, latest: Time) -> Time {
     const MODULUS: u64 = 1 << 48;
-    let age = latest.microseconds().wrapping_sub(stamp.microseconds()) % MODULUS;
-    Time::from_nanoseconds(latest.microseconds().saturating_sub(age).saturating_mul(1000))
+    const AHEAD: u64 = 3600 * 1_000_000;
+    let bound = latest.microseconds().saturating_add(AHEAD);
+    let age = bound.wrapping_sub(stamp.microseconds()) % MODULUS;
+    Time::from_nanoseconds(bound.saturating_sub(age).saturating_mul(1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_is_completed_to_the_newest_instant_that_it_can_mean() {
+        let at = |microseconds: u64| Time::from_nanoseconds(microseconds * 1000);
+        let now = 1_800_000_000_000_000;
+        let stamp = |microseconds: u64| at(microseconds % (1 << 48));
+        for age in [0, 1, 1_000_000, 8 * 365 * 24 * 3600 * 1_000_000] {
+            assert_eq!(completed(stamp(now - age), at(now)), at(now - age));
+        }
+        assert_eq!(completed(stamp(now + 5), at(now)), at(now + 5), "the worker has gone on");
+        assert_eq!(completed(at(3), at(1)), at(3));
+    }
 }
 
 /// The states of a TCP connection, none of another one.

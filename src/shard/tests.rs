@@ -413,10 +413,20 @@ fn equal_tuples_in_two_zones_are_two_connections() {
 }
 
 /// The two ports of a bridge where connections may begin inside only.
-const INSIDE: Admission =
-    Admission { may_begin: true, may_begin_opposite: false, multicast_passes: true, invalid_passes: false };
-const OUTSIDE: Admission =
-    Admission { may_begin: false, may_begin_opposite: true, multicast_passes: true, invalid_passes: false };
+const INSIDE: Admission = Admission {
+    may_begin: true,
+    may_begin_opposite: false,
+    multicast_passes: true,
+    invalid_passes: false,
+    side: 0,
+};
+const OUTSIDE: Admission = Admission {
+    may_begin: false,
+    may_begin_opposite: true,
+    multicast_passes: true,
+    invalid_passes: false,
+    side: 1,
+};
 
 impl Lab {
     fn send_from(&mut self, admission: Admission, frame: Vec<u8>) -> Verdict {
@@ -556,4 +566,31 @@ fn an_operator_deletes_a_connection_only_while_it_is_the_same() {
     assert!(!lab.shard.delete(index, 1, &mut lab.heard), "it is gone");
     assert_eq!(lab.heard.ended, [(1, End::Deleted)]);
     assert_eq!(lab.shard.next_event(), None, "the wheel has let go of it");
+}
+
+#[test]
+fn where_connections_may_not_begin_invalid_segments_pass_only_for_live_ones() {
+    let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
+    let lenient = Admission { invalid_passes: true, ..OUTSIDE };
+    // An option of length zero: malformed here, ignored by most endpoints.
+    let bad_option = |port, flags| {
+        let tcp = Tcp { options: vec![3, 0, 1, 1], ..segment((80, port), flags, 0, 0) };
+        Builder::v4([10, 0, 0, 2], [10, 0, 0, 1]).tcp(&tcp, &[])
+    };
+    assert_eq!(lab.send_from(lenient, bad_option(1, Flags::SYN)).action, Action::Drop);
+    assert_eq!(lab.send_from(lenient, back(1, Flags::SYN.with(Flags::FIN), 0, 0)).action, Action::Drop);
+    lab.admission = INSIDE;
+    lab.open(1);
+    assert_eq!(lab.send_from(lenient, bad_option(1, Flags::ACK)).action, Action::Accept);
+}
+
+#[test]
+fn pieces_that_come_in_by_two_ports_make_no_datagram() {
+    let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
+    let pieces = Builder::v4([10, 0, 0, 1], [10, 0, 0, 2]).id(7).fragments(17, &[0; 32], 16);
+    lab.send_from(INSIDE, pieces[0].clone());
+    lab.send_from(OUTSIDE, pieces[1].clone());
+    assert_eq!(lab.heard.released, [], "each waits for a piece of its own side");
+    lab.send_from(INSIDE, pieces[1].clone());
+    assert_eq!(lab.heard.released.len(), 2);
 }

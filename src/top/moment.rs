@@ -277,7 +277,7 @@ fn rows<'a>(
     })
 }
 
-/// The engine's reasons, and what was lost before the engine saw it.
+/// The engine's reasons, and what was lost before the engine saw it, or after.
 fn drop_rows(stats: &Stats, past: Option<Past<'_>>) -> Vec<DropRow> {
     let lost = |of: fn(&Stats) -> u64, name: &str| {
         let total = of(stats);
@@ -286,9 +286,10 @@ fn drop_rows(stats: &Stats, past: Option<Past<'_>>) -> Vec<DropRow> {
     };
     let unclaimed = lost(|stats| stats.ports.iter().map(|port| port.unclaimed).sum(), "unclaimed");
     let dropped = lost(|stats| kernel(stats).map(|losses| losses.rx_dropped).sum(), "rx_dropped");
+    let sent = lost(|stats| kernel(stats).map(|losses| losses.tx_dropped).sum(), "tx_dropped");
     let full = lost(|stats| kernel(stats).map(|losses| losses.rx_ring_full).sum(), "rx_ring_full");
     rows(&stats.packets.by_reason, past, |stats| &stats.packets.by_reason)
-        .chain([unclaimed, dropped, full].into_iter().flatten())
+        .chain([unclaimed, dropped, full, sent].into_iter().flatten())
         .collect()
 }
 

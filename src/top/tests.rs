@@ -32,7 +32,7 @@ fn queue(number: u32, received: u64, sent: u64, seconds: u64) -> Value {
     json!({
         "queue": number, "mode": "native", "received": volume(received), "sent": volume(sent),
         "lost": { "transmit_full": 2 * seconds }, "kernel": {
-            "rx_dropped": 5, "rx_invalid": 0, "tx_invalid": 0, "rx_ring_full": 0, "fill_ring_empty": 0,
+            "rx_dropped": 5, "rx_invalid": 0, "tx_invalid": 0, "tx_dropped": 0, "rx_ring_full": 0, "fill_ring_empty": 0,
             "tx_ring_empty": 9,
         },
     })

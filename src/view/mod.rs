@@ -117,7 +117,7 @@ impl View {
     /// time. For the worker alone.
     pub fn show(&self, report: &Report) {
         if let Ok(mut shown) = self.report.try_lock() {
-            shown.clone_from(report);
+            shown.copy_from(report);
         }
     }
 

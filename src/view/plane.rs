@@ -90,6 +90,9 @@ pub struct KernelLosses {
     pub rx_invalid: u64,
     /// Descriptors in the transmit ring that were not valid.
     pub tx_invalid: u64,
+    /// Packets that were sent and that the driver then dropped: its queue, or its peer's, was full. Only where
+    /// packets are copied does the kernel say so.
+    pub tx_dropped: u64,
     /// Dropped because the receive ring was full.
     pub rx_ring_full: u64,
     /// Times the fill ring was found empty.

@@ -22,6 +22,19 @@ pub struct Report {
     pub sockets: Vec<Traffic>,
 }
 
+impl Report {
+    /// Becomes a copy of `other`, which is of the same worker; nothing is allocated.
+    pub(super) fn copy_from(&mut self, other: &Report) {
+        let Report { counters, census, work, frames, sockets } = other;
+        self.counters.clone_from(counters);
+        self.census.clone_from(census);
+        (self.work, self.frames) = (*work, *frames);
+        for (mine, theirs) in self.sockets.iter_mut().zip(sockets) {
+            *mine = *theirs;
+        }
+    }
+}
+
 /// What a worker has done beside judging.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Work {

@@ -98,6 +98,7 @@ impl Numbers {
             rx_dropped: self.next(),
             rx_invalid: self.next(),
             tx_invalid: self.next(),
+            tx_dropped: self.next(),
             rx_ring_full: self.next(),
             fill_ring_empty: self.next(),
             tx_ring_empty: self.next(),
@@ -166,7 +167,7 @@ fn every_number_of_a_running_middlebox_is_on_the_page_once() {
 fn a_queue_whose_interface_is_gone_has_no_losses_and_the_others_have() {
     let page = exposition(&plane("inside", &Numbers::default()));
     let losses: Vec<&str> = page.lines().filter(|line| line.starts_with("lastack_kernel_")).collect();
-    assert_eq!(losses.len(), 6);
+    assert_eq!(losses.len(), 7);
     assert!(losses.iter().all(|line| line.contains("port=\"inside\",interface=\"inside0\",queue=\"3\"")));
 }
 

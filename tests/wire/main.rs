@@ -4,12 +4,22 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod attach;
+mod bridge;
+#[path = "../common/mod.rs"]
+mod common;
 mod demo;
+mod endpoints;
+mod errors;
+mod faults;
+mod firewall;
 mod lab;
 mod links;
+mod middlebox;
+mod operators;
 mod packet_sockets;
 mod steering;
 mod veth;
+mod workers;
 
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -31,12 +41,12 @@ pub(crate) fn is_root(test: &str) -> bool {
     is_root
 }
 
-/// Waits until `condition` holds, which the kernel brings about in its own time, and fails after ten seconds.
+/// Waits until `condition` holds, which the kernel brings about in its own time, and fails after a minute.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(10), "not within ten seconds: {what}");
+        assert!(start.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

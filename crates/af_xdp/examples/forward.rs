@@ -85,7 +85,7 @@ impl Port {
                 Wake::Sent => break,
                 // The completion ring may be full: the caller reaps, and then we try again.
                 Wake::Again if self.completion.pending() > 0 => break,
-                Wake::Again => {}
+                Wake::Again | Wake::Dropped => {}
             }
         }
         Ok(())

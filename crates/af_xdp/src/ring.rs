@@ -38,8 +38,11 @@ pub enum Wake {
     /// The kernel has looked at the ring, and has sent what it could.
     Sent,
     /// It has not sent everything: its budget for one call is used up, the device's queue is full, or
-    /// memory is short (EAGAIN, EBUSY, ENOBUFS). Reap completions and wake it again.
+    /// memory is short (EAGAIN, ENOBUFS). Reap completions and wake it again.
     Again,
+    /// The device has dropped one packet, whose frames come back as if it were sent, and the kernel has stopped
+    /// there (EBUSY; copy mode alone). Wake it again for the rest.
+    Dropped,
 }
 
 /// Packets that have arrived.

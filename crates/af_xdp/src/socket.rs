@@ -266,7 +266,8 @@ impl SocketHandle {
         match sys::send(self.as_fd()) {
             Ok(()) => Ok(Wake::Sent),
             Err(error) => match error.raw_os_error() {
-                Some(libc::EAGAIN | libc::EBUSY | libc::ENOBUFS) => Ok(Wake::Again),
+                Some(libc::EAGAIN | libc::ENOBUFS) => Ok(Wake::Again),
+                Some(libc::EBUSY) => Ok(Wake::Dropped),
                 _ => Err(error),
             },
         }
