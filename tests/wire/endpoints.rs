@@ -44,7 +44,8 @@ impl Web {
     pub(crate) fn fetch(&mut self, lab: &Lab, mebibytes: usize, rate: Option<&str>) {
         let url = format!("http://{}/{mebibytes}", SocketAddr::new(self.address, 80));
         let limit = rate.map_or(String::new(), |rate| format!("--limit-rate {rate}"));
-        let fetch = format!("curl --silent --show-error --fail {limit} --globoff '{url}' | sha256sum");
+        let fetch =
+            format!("curl --silent --show-error --fail --max-time 120 {limit} --globoff '{url}' | sha256sum");
         let received = run(&lab.client, "sh", &["-c", &fetch]);
         let sent = self.lines.next().unwrap().unwrap();
         assert_eq!(received.split_whitespace().next(), Some(sent.as_str()), "{mebibytes} MiB");

@@ -241,19 +241,46 @@ fn the_first_packet_after_idleness_is_not_late() {
     let site = site();
     let middlebox = site.start(&Setup::default());
     // The best of a few, since the machine may have other things to do; a sleeper that is not woken would be
-    // late by the 250 ms of its longest sleep every time.
-    let best = (0..3).map(|_| first_round_trip(&site)).min();
+    // late by up to the 250 ms of its longest sleep nearly every time.
+    let best = (0..3).map(|_| {
+        thread::sleep(Duration::from_secs(2));
+        let said = ping(&site.lab.client, SERVER_V4, &[]);
+        let milliseconds = said.split("time=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+        Duration::from_secs_f64(milliseconds.parse::<f64>().unwrap() / 1e3)
+    });
+    let best = best.min();
     assert!(best.is_some_and(|best| best < Duration::from_millis(20)), "{best:?}");
     assert!(middlebox.stats().workers[0].sleeps > 0);
     middlebox.end();
 }
 
-/// The round trip of a ping after two seconds in which nothing came.
-fn first_round_trip(site: &Site) -> Duration {
-    thread::sleep(Duration::from_secs(2));
-    let said = ping(&site.lab.client, SERVER_V4, &[]);
-    let milliseconds = said.split("time=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
-    Duration::from_secs_f64(milliseconds.parse::<f64>().unwrap() / 1e3)
+#[test]
+fn a_packet_that_a_sleeping_worker_is_given_by_another_is_not_late() {
+    if !is_root("a packet for a sleeping worker") {
+        return;
+    }
+    let site = Site::new(&Options { queues: 2, fixed_neighbours: true, ..Options::default() });
+    let tables = "[workers]\ncpus = [0, 1]\nsteering = \"rss\"\n";
+    let middlebox = site.start(&Setup { tables, ..Setup::default() });
+    let to = SocketAddr::new(SERVER_V4, 7);
+    let _service = Service::udp_echo(&site.lab.server, to);
+    // Both workers sleep between any two of these, and about half of the flows go from one to the other.
+    for port in 0..16 {
+        let socket = udp(&site.lab.client, SocketAddr::new(CLIENT_V4, 20_000 + port));
+        socket.connect(to).unwrap();
+        let best = (0..3).map(|_| {
+            thread::sleep(Duration::from_millis(10));
+            let start = Instant::now();
+            socket.send(b"good morning").unwrap();
+            socket.recv(&mut [0; 16]).unwrap();
+            start.elapsed()
+        });
+        let best = best.min();
+        assert!(best.is_some_and(|best| best < Duration::from_millis(20)), "flow {port}: {best:?}");
+    }
+    let stats = middlebox.balance();
+    assert!(stats.workers.iter().all(|worker| worker.sleeps > 0 && worker.taken_over > 0), "{stats:?}");
+    middlebox.end();
 }
 
 #[test]
@@ -289,7 +316,7 @@ fn what_the_kernel_loses_is_shown_beside_what_lastack_counts() {
     if !is_root("kernel losses") {
         return;
     }
-    let site = site();
+    let site = Site::silent();
     let middlebox = site.start(&Setup::default());
     let to = SocketAddr::new(SERVER_V4, 9);
     let _sink = udp(&site.lab.server, to);
@@ -382,7 +409,7 @@ fn a_datagram_that_stays_incomplete_gives_its_frames_back_when_the_time_is_up() 
     if !is_root("an incomplete datagram") {
         return;
     }
-    let site = site();
+    let site = Site::silent();
     let middlebox = site.start(&Setup { tables: "[fragments]\ntimeout = \"1s\"\n", ..Setup::default() });
     let path = Builder::v4([10, 0, 0, 1], [10, 0, 0, 2]);
     let payload: Vec<u8> = path.udp_datagram(Ports { source: 4000, destination: 4000 }, &[7; 3000]);
@@ -395,9 +422,7 @@ fn a_datagram_that_stays_incomplete_gives_its_frames_back_when_the_time_is_up() 
     eventually("they are held", || middlebox.stats().memory.frames.held == 2);
     eventually("they are given up", || reason(&middlebox.stats(), "fragment_incomplete") == 2);
     let stats = middlebox.balance();
-    // The kernels tell routers of their IPv6 groups now and then.
-    let sent = stats.packets.sent - stats.packets.by_class["untracked"];
-    assert_eq!((stats.memory.frames.held, sent, stats.connections.created), (0, 0, 0));
+    assert_eq!((stats.memory.frames.held, stats.packets.sent, stats.connections.created), (0, 0, 0));
     middlebox.end();
 }
 

@@ -110,6 +110,16 @@ impl Site {
         Site { lab: Lab::bridge(options).unwrap(), scratch: Scratch::new(), started: AtomicU32::new(0) }
     }
 
+    /// One in which kernels send nothing by themselves: neighbours are known from the start, and IPv6, which
+    /// tells routers of its groups every now and then, is off.
+    pub(crate) fn silent() -> Site {
+        let site = Site::new(&Options { fixed_neighbours: true, ..Options::default() });
+        for end in [&site.lab.client, &site.lab.server] {
+            end.set_sysctl("net/ipv6/conf/all/disable_ipv6", "1").unwrap();
+        }
+        site
+    }
+
     /// Another path in the directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.scratch.path(name)
