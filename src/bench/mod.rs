@@ -128,6 +128,7 @@ impl Rig {
             tcp: config.tcp,
             flow: config.flow,
             fragments: config.fragments,
+            sides: 1,
             shards: 1,
             number: 0,
         };

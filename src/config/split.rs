@@ -34,6 +34,7 @@ impl Config {
                     tcp: tcp::Policy { time_wait_max: part(self.tcp.time_wait_max), ..self.tcp },
                     flow: self.flow,
                     fragments: fragments::Policy { max: part(self.fragments.max), ..self.fragments },
+                    sides: 1,
                     shards,
                     number,
                 };

@@ -30,7 +30,7 @@ use super::socket::{Access, QueueRings, Socket};
 use super::worker::{Exits, State, Worker, watch};
 use crate::config::{Config, Port, Xdp};
 use crate::link::{self, Link, Promiscuous};
-use crate::shard::{BURST, Shard};
+use crate::shard::{BURST, Settings, Shard};
 use crate::table::{HashKeys, Reader};
 use crate::time::SystemClock;
 use crate::view::{
@@ -162,6 +162,7 @@ fn make_cores(config: &Config, count: u32, clock: &SystemClock) -> Result<Vec<Co
     let keys = HashKeys::random().map_err(random)?;
     let now = clock.now().tick();
     let core = |(layout, settings)| {
+        let settings = Settings { sides: 2, ..settings };
         let shard = Shard::new(layout, keys, settings, now).map_err(Error::Table)?;
         let (events, log) = events::ring();
         let unwatched = |error| Error::System { what: "what workers sleep on cannot be made", error };

@@ -37,7 +37,7 @@
 //! or past the end, an end beyond 65,535 bytes, a piece without data, or one that is not the last and does
 //! not fill whole 8-byte blocks. `wire` refuses what is impossible in a single piece before it comes here.
 //!
-//! A datagram is known by zone, port, source, destination and identification, in IPv4 also by protocol (RFC 791
+//! A datagram is known by zone, source, destination and identification, in IPv4 also by protocol (RFC 791
 //! section 3.2); in IPv6 the next header of the piece at offset 0 counts (RFC 8200 section 4.5). An IPv6
 //! piece that is a whole datagram by itself is complete at once, whatever else bears its identification
 //! (RFC 6946).

@@ -194,20 +194,18 @@ impl Reassembly {
     /// Takes a piece that came at `now` (never earlier than at the last call) and says what becomes of it
     /// and, perhaps, of those held before. `packet` is the packet that `fragment` is the transport of.
     ///
-    /// It came in by the port `side` of `zone`, as the other pieces of its datagram must.
-    ///
     /// A datagram whose time is up is not found, whether [`Reassembly::expire`] has got to it or not. Its
     /// pieces count as held until then: call that first.
     pub fn hold<'a>(
         &'a mut self,
         packet: &Packet<'a>,
         fragment: &Fragment<'a>,
-        (zone, side): (u16, u8),
+        zone: u16,
         token: Token,
         now: Tick,
     ) -> Held<'a> {
         self.released.clear();
-        let Some(key) = Key::of(packet, fragment, (zone, side)) else {
+        let Some(key) = Key::of(packet, fragment, zone) else {
             // Without addresses there is no datagram that it could complete.
             return self.refuse_alone(Fault::Incomplete, token);
         };

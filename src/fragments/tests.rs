@@ -137,7 +137,7 @@ impl Lab {
             ports: None,
             transport: Transport::Fragment(fragment),
         };
-        Seen::of(self.reassembly.hold(&packet, &fragment, (piece.zone, 0), Token(self.sent), self.now))
+        Seen::of(self.reassembly.hold(&packet, &fragment, piece.zone, Token(self.sent), self.now))
     }
 
     fn wait(&mut self, milliseconds: u32) {
@@ -468,8 +468,8 @@ fn a_vlan_is_that_of_the_piece_at_offset_0() {
         ports: None,
         transport: Transport::Fragment(fragment),
     };
-    reassembly.hold(&packet(7, begin), &begin, (3, 0), Token(1), START);
-    let Held::Complete(whole) = reassembly.hold(&packet(9, end), &end, (3, 0), Token(2), START) else {
+    reassembly.hold(&packet(7, begin), &begin, 3, Token(1), START);
+    let Held::Complete(whole) = reassembly.hold(&packet(9, end), &end, 3, Token(2), START) else {
         panic!("not complete");
     };
     assert_eq!((whole.vlan, whole.zone, whole.addresses), (7, 3, V4));

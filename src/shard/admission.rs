@@ -25,7 +25,7 @@ pub struct Admission {
     pub multicast_passes: bool,
     /// Whether what is invalid by itself is let through (`on_invalid = "pass"`).
     pub invalid_passes: bool,
-    /// Which of its zone's ports it is: the pieces of one datagram come by one.
+    /// Which of its zone's ports it is, 0 or 1.
     pub side: u8,
 }
 
@@ -38,6 +38,20 @@ impl Admission {
         invalid_passes: false,
         side: 0,
     };
+
+    /// Whether each direction of a connection has its port: where connections may begin at one port only, what
+    /// comes in there was sent there. Where they may begin at both, a host may be reached through either, and a
+    /// packet may even pass twice, on its way to a router and back.
+    #[inline(always)]
+    pub(super) const fn is_bound(self) -> bool {
+        self.may_begin != self.may_begin_opposite
+    }
+
+    /// At which side the originator is of a connection whose packet comes in here in `direction`.
+    #[inline(always)]
+    pub(super) const fn origin(self, direction: Direction) -> u8 {
+        self.side ^ direction as u8
+    }
 
     /// Whether `packet` may begin a connection of which it travels in `direction`.
     #[inline]
@@ -74,7 +88,7 @@ const fn is_policy(reason: Reason) -> bool {
         Reason::Wire(_) => false,
         // Pieces that were never put together have not been judged at all.
         Reason::Fragment(_) => true,
-        Reason::Shard(Refusal::TableFull | Refusal::NotAllowed) => true,
+        Reason::Shard(Refusal::TableFull | Refusal::NotAllowed | Refusal::WrongPort) => true,
         Reason::Flow(flow::Refusal::IcmpUnsolicited | flow::Refusal::IcmpUnknown) => false,
         Reason::Tcp(refusal) => match refusal {
             tcp::Refusal::TimeWait
@@ -106,22 +120,20 @@ fn is_for_many(packet: &Packet<'_>, is_broadcast: bool) -> bool {
         Addresses::None => false,
         Addresses::V4 { destination, .. } => {
             let is_group = destination >> 28 == 0b1110;
-            is_group || destination == u32::MAX || (is_broadcast && is_udp && destination & 0xff == 0xff)
+            is_group || destination == u32::MAX || (is_broadcast && destination & 0xff == 0xff)
         }
         Addresses::V6 { destination, .. } => destination[0] == 0xff,
     };
-    to_many || (is_udp && packet.ports.is_some_and(is_dhcp))
+    let is_v6 = matches!(packet.addresses, Addresses::V6 { .. });
+    to_many || (is_udp && packet.ports.is_some_and(|ports| is_dhcp(ports, is_v6)))
 }
 
 /// DHCP (RFC 2131 section 4.1) and DHCPv6 (RFC 8415 section 7.2): both ends have their own port.
-const fn is_dhcp(ports: Ports) -> bool {
-    const fn is_v4(port: u16) -> bool {
-        matches!(port, 67 | 68)
+const fn is_dhcp(ports: Ports, is_v6: bool) -> bool {
+    const fn is_its(port: u16, is_v6: bool) -> bool {
+        if is_v6 { matches!(port, 546 | 547) } else { matches!(port, 67 | 68) }
     }
-    const fn is_v6(port: u16) -> bool {
-        matches!(port, 546 | 547)
-    }
-    (is_v4(ports.source) && is_v4(ports.destination)) || (is_v6(ports.source) && is_v6(ports.destination))
+    is_its(ports.source, is_v6) && is_its(ports.destination, is_v6)
 }
 
 /// Whether a frame is addressed to every station of its network.

@@ -19,6 +19,14 @@ impl Shard {
     ) -> Verdict {
         match self.look_up(*hash, key) {
             Some((index, _)) if self.is_over(index, context.now) => self.end_over(index, observer),
+            Some((index, direction)) if !self.comes_by_its_port(index, direction, context) => {
+                return Verdict::WRONG_PORT;
+            }
+            // A query's identifier that is its type's number makes both ways look alike: nobody has asked
+            // what comes back as a question, nor answered what goes there as an answer.
+            Some((_, direction)) if query.is_some_and(|query| is_out_of_turn(query, direction)) => {
+                return Verdict::invalid(Reason::Flow(flow::Refusal::IcmpUnsolicited), None);
+            }
             Some((index, direction)) => {
                 return self.flow_goes_on(index, direction, kind, packet.length, context);
             }
@@ -32,7 +40,7 @@ impl Shard {
         }
         let flow = Flow { replied: false };
         let timeout = flow.timeout(kind, &self.settings.flow);
-        let Some(index) = self.begin((key, *hash), timeout, context, observer) else {
+        let Some(index) = self.begin((key, *hash), timeout, Direction::Original, context, observer) else {
             return Verdict::invalid(Reason::Shard(Refusal::TableFull), None);
         };
         let connection = self.table.connection(index);
@@ -66,4 +74,9 @@ impl Shard {
         self.set_deadline(index, context.now.after(flow.timeout(kind, &self.settings.flow)));
         Verdict::accept(Class::Established, Subject { id, direction, states: None })
     }
+}
+
+/// Whether a query travels the way of answers, or an answer that of queries.
+fn is_out_of_turn(query: Query, direction: Direction) -> bool {
+    query.is_reply != (direction == Direction::Reply)
 }

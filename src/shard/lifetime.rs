@@ -10,7 +10,7 @@ use crate::table::{Full, Hash, Index, Key, Table};
 use crate::tcp::{self, State};
 use crate::time::{Span, Tick};
 use crate::timer::{Links, Progress, Storage};
-use crate::wire::protocol;
+use crate::wire::{Direction, protocol};
 
 /// The wheel's lists, where they lie in the table.
 pub(super) struct Timers<'a>(pub(super) &'a Table);
@@ -80,22 +80,18 @@ impl Shard {
     /// A tick before which [`Shard::poll`] has nothing to do, for whoever wants to sleep until then or to
     /// drain a replay.
     pub fn next_event(&self) -> Option<Tick> {
-        [
-            self.wheel.next_event(),
-            self.fragments.as_ref().and_then(|fragments| fragments.next_expiry()),
-            self.quiet_until,
-        ]
-        .into_iter()
-        .flatten()
-        .reduce(|a, b| if b.is_before(a) { b } else { a })
+        let fragments = self.fragments.iter().flatten().filter_map(|fragments| fragments.next_expiry());
+        let others = [self.wheel.next_event(), self.quiet_until].into_iter().flatten();
+        fragments.chain(others).reduce(|a, b| if b.is_before(a) { b } else { a })
     }
 
-    /// A place for a new connection with `timeout` to live; none where the table is full of dearer ones.
-    /// Where its tuple is in the table already, that one was ended before.
+    /// A place for a new connection with `timeout` to live, by a packet that travels in `direction`; none where
+    /// the table is full of dearer ones. Where its tuple is in the table already, that one was ended before.
     pub(super) fn begin<O: Observer>(
         &mut self,
         place: (&Key<'_>, Hash),
         timeout: Span,
+        direction: Direction,
         context: Context,
         observer: &mut O,
     ) -> Option<Index> {
@@ -109,7 +105,11 @@ impl Shard {
         });
         let index = inserted.ok()?;
         let deadline = context.now.after(timeout);
-        self.table.connection(index).write(|writer| writer.set_deadline(deadline));
+        let side = context.admission.origin(direction);
+        self.table.connection(index).write(|writer| {
+            writer.set_deadline(deadline);
+            writer.set_side(side);
+        });
         self.wheel.file(&Timers(&self.table), index.number(), deadline);
         self.counters.begun += 1;
         Some(index)

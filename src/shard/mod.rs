@@ -72,6 +72,9 @@ pub struct Settings {
     pub flow: flow::Policy,
     /// How fragments are held.
     pub fragments: fragments::Policy,
+    /// Among how many ports of a zone the room for fragments is divided, at least one; see
+    /// [`Admission::side`].
+    pub sides: u8,
     /// How many shards share the work; this one's number is below it.
     pub shards: u32,
     /// This shard's number.
@@ -135,8 +138,9 @@ pub struct Change {
 pub struct Shard {
     table: Table,
     wheel: Wheel,
-    /// None only while one of its datagrams is being judged.
-    fragments: Option<Box<Reassembly>>,
+    /// One for each port of a zone, so that nobody can take another side's room. None only while one of its
+    /// datagrams is being judged.
+    fragments: Vec<Option<Box<Reassembly>>>,
     time_wait: TimeWaitQueue,
     settings: Settings,
     counters: Counters,
@@ -178,7 +182,7 @@ impl Shard {
         let quiet_until = (quiet.milliseconds() > 0).then(|| now.after(quiet));
         Ok(Shard {
             time_wait: TimeWaitQueue::new(&settings.tcp, table.capacity()),
-            fragments: Some(Box::new(Reassembly::new(settings.fragments, keys.0))),
+            fragments: reassemblies(&settings, keys),
             wheel,
             settings,
             counters: Counters::ZERO,
@@ -294,6 +298,9 @@ impl Shard {
         // Worked out again rather than kept: it is a few moves of what lies in the first cache.
         let key = key_of(packet, zone)?;
         let direction = direction_of(self.table.matches(candidate, &key)?);
+        if !self.comes_by_its_port(candidate, direction, context) {
+            return None;
+        }
         self.plain_segment(candidate, direction, segment, packet.length, context)
     }
 
@@ -340,9 +347,9 @@ impl Shard {
     ) -> Verdict {
         match (&packet.transport, place) {
             (Transport::Malformed(fault), _) => {
-                Verdict::invalid(Reason::Wire(*fault), self.bystander(place, context.now))
+                Verdict::invalid(Reason::Wire(*fault), self.bystander(place, context))
             }
-            (Transport::Error(quote), _) => self.related(packet, quote, zone, context.now),
+            (Transport::Error(quote), _) => self.related(packet, quote, zone, context),
             (Transport::Tcp(segment), Some((key, hash))) => {
                 let found = self.look_up(*hash, key);
                 self.segment(packet, (key, *hash), found, segment, context, observer)
@@ -377,12 +384,21 @@ impl Shard {
         self.table.connection(index).deadline().has_passed(now)
     }
 
+    /// Whether a packet of the connection at `index` that travels in `direction` came in by the port where
+    /// those come in. Anybody can write another one's addresses, but not from the other side.
+    #[inline(always)]
+    fn comes_by_its_port(&self, index: Index, direction: Direction, context: Context) -> bool {
+        !context.admission.is_bound()
+            || context.admission.origin(direction) == self.table.connection(index).side()
+    }
+
     /// The connection whose tuple an invalid packet bears.
     #[cold]
-    fn bystander(&self, place: Option<&(Key<'_>, Hash)>, now: Tick) -> Option<Subject> {
+    fn bystander(&self, place: Option<&(Key<'_>, Hash)>, context: Context) -> Option<Subject> {
         let (key, hash) = place?;
         let (index, direction) = self.look_up(*hash, key)?;
-        (!self.is_over(index, now)).then(|| self.subject(index, direction))
+        let is_its = !self.is_over(index, context.now) && self.comes_by_its_port(index, direction, context);
+        is_its.then(|| self.subject(index, direction))
     }
 
     /// The connection at `index` as it is now.
@@ -391,6 +407,16 @@ impl Shard {
         let connection = self.table.connection(index);
         Subject { id: connection.id(), direction, states: record::states_of(connection) }
     }
+}
+
+/// The places where fragments wait, each with its part of the room.
+fn reassemblies(settings: &Settings, keys: HashKeys) -> Vec<Option<Box<Reassembly>>> {
+    let sides = u32::from(settings.sides.max(1));
+    let policy = |side: u32| {
+        let max = settings.fragments.max / sides + u32::from(side < settings.fragments.max % sides);
+        fragments::Policy { max, ..settings.fragments }
+    };
+    (0..sides).map(|side| Some(Box::new(Reassembly::new(policy(side), keys.0)))).collect()
 }
 
 /// The way a packet goes, from how its key lies to the connection's.

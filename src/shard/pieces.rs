@@ -41,16 +41,18 @@ impl Shard {
         observer: &mut O,
     ) -> Verdict {
         // Taken out while its datagram is judged, which is borrowed from it.
-        let Some(mut fragments) = self.fragments.take() else { return Verdict::HELD };
-        let entry = (arrival.zone, arrival.admission.side);
-        match fragments.hold(packet, fragment, entry, arrival.token, context.now) {
+        let side = usize::from(arrival.admission.side) % self.fragments.len();
+        let Some(mut fragments) = self.fragments[side].take() else { return Verdict::HELD };
+        // Pieces of which one alone is a broadcast do not make one of the datagram.
+        let context = Context { is_broadcast: false, ..context };
+        match fragments.hold(packet, fragment, arrival.zone, arrival.token, context.now) {
             Held::Waiting => {}
             Held::Refused { reason, pieces } => {
                 self.release(pieces, &Verdict::invalid(Reason::Fragment(reason), None), observer);
             }
             Held::Complete(whole) => self.complete(&whole, context, observer),
         }
-        self.fragments = Some(fragments);
+        self.fragments[side] = Some(fragments);
         Verdict::HELD
     }
 
@@ -107,19 +109,21 @@ impl Shard {
     pub(super) fn expire_fragments<O: Observer>(&mut self, now: Tick, budget: u32, observer: &mut O) -> bool {
         let verdict = Verdict::invalid(Reason::Fragment(fragments::Fault::Incomplete), None);
         let counters = &mut self.counters;
-        self.fragments.as_mut().is_some_and(|fragments| {
-            fragments.expire(now, budget, |token| {
+        let mut is_late = false;
+        for fragments in self.fragments.iter_mut().flatten() {
+            is_late |= fragments.expire(now, budget, |token| {
                 counters.count(&verdict);
                 observer.released(token, &verdict);
-            })
-        })
+            });
+        }
+        is_late
     }
 
     /// Drops all fragments that still wait: at the end of a capture no more will come.
     pub fn flush_fragments<O: Observer>(&mut self, observer: &mut O) {
         let verdict = Verdict::invalid(Reason::Fragment(fragments::Fault::Incomplete), None);
         let counters = &mut self.counters;
-        if let Some(fragments) = &mut self.fragments {
+        for fragments in self.fragments.iter_mut().flatten() {
             fragments.flush(|token| {
                 counters.count(&verdict);
                 observer.released(token, &verdict);

@@ -5,16 +5,21 @@
 //! has in flight (RFC 5927 section 4.1): sent, and not acknowledged yet.
 
 use super::verdict::{Action, Class, Reason, Verdict};
-use super::{Shard, direction_of, key, query_ports};
+use super::{Context, Shard, direction_of, key, query_ports};
 use crate::flow::Refusal;
 use crate::table::{Index, Key};
 use crate::tcp;
-use crate::time::Tick;
 use crate::wire::{Addresses, Direction, Packet, Quote, QuotedTransport, Seq, protocol};
 
 impl Shard {
     /// Judges an ICMP error. It counts in no connection and moves no timer.
-    pub(super) fn related(&self, packet: &Packet<'_>, quote: &Quote<'_>, zone: u16, now: Tick) -> Verdict {
+    pub(super) fn related(
+        &self,
+        packet: &Packet<'_>,
+        quote: &Quote<'_>,
+        zone: u16,
+        context: Context,
+    ) -> Verdict {
         let unknown = Verdict::invalid(Reason::Flow(Refusal::IcmpUnknown), None);
         let Some(key) = quoted_key(quote, zone) else { return unknown };
         if !goes_back(packet, quote) {
@@ -22,8 +27,11 @@ impl Shard {
         }
         let Some((index, sense)) = self.table.find(self.table.hash(&key), &key) else { return unknown };
         let sender = direction_of(sense);
-        if self.is_over(index, now) {
+        if self.is_over(index, context.now) {
             return unknown;
+        }
+        if !self.comes_by_its_port(index, sender.opposite(), context) {
+            return Verdict::WRONG_PORT;
         }
         let subject = self.subject(index, sender.opposite());
         let in_flight = match quote.transport {

@@ -49,6 +49,9 @@ impl Shard {
     ) -> Verdict {
         match found {
             Some((index, _)) if self.is_over(index, context.now) => self.end_over(index, observer),
+            Some((index, direction)) if !self.comes_by_its_port(index, direction, context) => {
+                return Verdict::WRONG_PORT;
+            }
             Some((index, direction)) => {
                 return self.segment_of(packet, place, (index, direction), segment, context, observer);
             }
@@ -150,7 +153,7 @@ impl Shard {
             Direction::Reply => reversed(key),
         };
         let timeout = opening.timer.span(&self.settings.tcp.timeouts);
-        let Some(index) = self.begin((&key, hash), timeout, context, observer) else {
+        let Some(index) = self.begin((&key, hash), timeout, opening.direction, context, observer) else {
             return Verdict::invalid(Reason::Shard(Refusal::TableFull), None);
         };
         let mut tracked = opening.connection;

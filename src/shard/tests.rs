@@ -60,6 +60,7 @@ impl Lab {
             tcp,
             flow: flow::Policy::DEFAULT,
             fragments: fragments::Policy::default(),
+            sides: 2,
             shards,
             number,
         };
@@ -100,16 +101,51 @@ impl Lab {
 
     /// A handshake of the connection from `port`.
     fn open(&mut self, port: u16) {
-        let frames =
-            [there(port, Flags::SYN, 0, 0), back(port, SYN_ACK, 0, 1), there(port, Flags::ACK, 1, 1)];
-        let verdicts = self.send(&frames);
+        let here = self.admission;
+        let frames = [
+            (here, there(port, Flags::SYN, 0, 0)),
+            (opposite(here), back(port, SYN_ACK, 0, 1)),
+            (here, there(port, Flags::ACK, 1, 1)),
+        ];
+        self.send_each(&frames);
+    }
+
+    /// Sends frames as one burst, each by its own port; all must be accepted.
+    fn send_each(&mut self, frames: &[(Admission, Vec<u8>)]) {
+        let arrivals: Vec<Arrival<'_>> = frames
+            .iter()
+            .map(|(admission, bytes)| Arrival {
+                frame: Frame::whole(bytes, Link::Ethernet),
+                zone: 0,
+                admission: *admission,
+                at: self.now,
+                token: Token(0),
+            })
+            .collect();
+        let mut verdicts = vec![Verdict::HELD; frames.len()];
+        self.shard.process(&arrivals, self.now.tick(), &mut verdicts, &mut self.heard);
         assert!(verdicts.iter().all(|verdict| verdict.action == Action::Accept), "{verdicts:?}");
     }
 
     /// Opens and closes the connection from `port`: TIME_WAIT/CLOSED.
     fn close(&mut self, port: u16) {
         self.open(port);
-        self.send(&[there(port, FIN_ACK, 1, 1), back(port, FIN_ACK, 1, 2), there(port, Flags::ACK, 2, 2)]);
+        let here = self.admission;
+        self.send_each(&[
+            (here, there(port, FIN_ACK, 1, 1)),
+            (opposite(here), back(port, FIN_ACK, 1, 2)),
+            (here, there(port, Flags::ACK, 2, 2)),
+        ]);
+    }
+}
+
+/// What may come in by the port at the other end of the bridge.
+fn opposite(admission: Admission) -> Admission {
+    Admission {
+        may_begin: admission.may_begin_opposite,
+        may_begin_opposite: admission.may_begin,
+        side: admission.side ^ 1,
+        ..admission
     }
 }
 
@@ -509,7 +545,8 @@ fn multicast_broadcast_and_dhcp_are_not_bound_unless_they_are_tracked() {
     let unicast = from([10, 0, 1, 255]).udp(ports(137, 137), b"name");
     let tcp_to_all = to_everybody(from([224, 0, 0, 1]).tcp(&segment((80, 1), Flags::SYN, 0, 0), &[]));
     let port_alone = from([10, 0, 0, 1]).udp(ports(67, 53), b"no");
-    for frame in [disguised, unicast, tcp_to_all, port_alone] {
+    let of_the_other_version = from([10, 0, 0, 1]).udp(ports(547, 546), b"no");
+    for frame in [disguised, unicast, tcp_to_all, port_alone, of_the_other_version] {
         assert!(lab.is_refused(OUTSIDE, frame.clone()), "{frame:x?}");
     }
 }
@@ -582,6 +619,78 @@ fn where_connections_may_not_begin_invalid_segments_pass_only_for_live_ones() {
     lab.admission = INSIDE;
     lab.open(1);
     assert_eq!(lab.send_from(lenient, bad_option(1, Flags::ACK)).action, Action::Accept);
+}
+
+#[test]
+fn nobody_outside_speaks_for_an_endpoint_inside() {
+    let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
+    lab.admission = INSIDE;
+    lab.open(1);
+    let index = lab.shard.table().scan().next().unwrap();
+    let before = lab.shard.record(index);
+    let forged_syn = there(1, Flags::SYN, 70_000, 0);
+    let forged_rst = there(1, Flags::RST, 1, 0);
+    let forged_data = there(1, Flags::ACK, 1, 1);
+    let error_to_outside =
+        Builder::v4([10, 0, 0, 1], [10, 0, 0, 2]).icmp(3, 1, [0; 4], &back(1, SYN_ACK, 0, 1)[14..]);
+    for frame in [forged_syn, forged_rst, forged_data, error_to_outside] {
+        let verdict = lab.send_from(OUTSIDE, frame);
+        assert_eq!(verdict.reason, Some(Reason::Shard(Refusal::WrongPort)), "{verdict:?}");
+        assert_eq!((verdict.action, verdict.class, verdict.subject), (Action::Drop, Class::Invalid, None));
+    }
+    assert_eq!(lab.shard.record(index), before);
+    assert_eq!(lab.send_from(OUTSIDE, back(1, Flags::ACK, 1, 1)).class, Class::Established);
+    assert_eq!(lab.send_from(INSIDE, there(1, Flags::ACK, 1, 1)).class, Class::Established);
+
+    // Nor answers its own datagram in another one's name, and so makes it look replied.
+    let ports = |source, destination| Ports { source, destination };
+    let offer = Builder::v4([10, 0, 0, 2], [10, 0, 0, 1]).udp(ports(67, 68), b"offer");
+    let answer = Builder::v4([10, 0, 0, 1], [10, 0, 0, 2]).udp(ports(68, 67), b"request");
+    assert_eq!(lab.send_from(OUTSIDE, offer).class, Class::New);
+    let verdict = lab.send_from(OUTSIDE, answer.clone());
+    assert_eq!(verdict.reason, Some(Reason::Shard(Refusal::WrongPort)));
+    assert_eq!(lab.send_from(INSIDE, answer).class, Class::Established);
+}
+
+#[test]
+fn where_connections_may_begin_on_both_sides_a_packet_may_come_by_either() {
+    let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
+    let [one, other] = [0, 1].map(|side| Admission { side, ..Admission::ANY });
+    assert_eq!(lab.send_from(one, there(1, Flags::SYN, 0, 0)).class, Class::New);
+    assert_eq!(
+        lab.send_from(other, there(1, Flags::SYN, 0, 0)).class,
+        Class::Established,
+        "by a router and back"
+    );
+    assert_eq!(lab.send_from(one, back(1, SYN_ACK, 0, 1)).class, Class::Established);
+}
+
+#[test]
+fn a_query_whose_identifier_is_its_types_number_is_not_taken_for_its_answer() {
+    let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
+    let ping =
+        |from, to, kind| Builder::v4([10, 0, 0, from], [10, 0, 0, to]).icmp(kind, 0, [0, 8, 0, 1], &[]);
+    assert_eq!(lab.send_one(ping(1, 2, 8)).class, Class::New);
+    let question_back = lab.send_one(ping(2, 1, 8));
+    assert_eq!(question_back.reason, Some(Reason::Flow(flow::Refusal::IcmpUnsolicited)));
+    assert_eq!(lab.send_one(ping(1, 2, 0)).class, Class::Invalid, "an answer to its own question");
+    assert_eq!(lab.send_one(ping(2, 1, 0)).class, Class::Established);
+}
+
+#[test]
+fn one_side_cannot_take_the_room_for_the_others_fragments() {
+    let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
+    let piece = |id: u32| Builder::v4([10, 0, 0, 2], [10, 0, 0, 1]).id(id).fragment(99, 0, true, &[0; 8]);
+    for id in 0..4096 {
+        lab.send_from(OUTSIDE, piece(id));
+    }
+    let refused = lab.heard.released.len();
+    assert_eq!(refused, 2048, "it has its half");
+    for whole in Builder::v4([10, 0, 0, 1], [10, 0, 0, 2]).id(7).fragments(99, &[0; 32], 16) {
+        lab.send_from(INSIDE, whole);
+    }
+    let ours = &lab.heard.released[refused..];
+    assert!(ours.len() == 2 && ours.iter().all(|(_, verdict)| verdict.action == Action::Accept), "{ours:?}");
 }
 
 #[test]

@@ -56,17 +56,20 @@ pub enum Refusal {
     TableFull,
     /// Connections may not begin at the port that it came in by.
     NotAllowed,
+    /// It bears a live connection's tuple, and came in by the port where those of that direction do not.
+    WrongPort,
 }
 
 impl Refusal {
     /// Every refusal, in the order of their numbers.
-    pub const ALL: [Refusal; 2] = [Refusal::TableFull, Refusal::NotAllowed];
+    pub const ALL: [Refusal; 3] = [Refusal::TableFull, Refusal::NotAllowed, Refusal::WrongPort];
 
     /// The name in JSON and statistics.
     pub const fn name(self) -> &'static str {
         match self {
             Refusal::TableFull => "table_full",
             Refusal::NotAllowed => "not_allowed",
+            Refusal::WrongPort => "wrong_port",
         }
     }
 }
@@ -161,6 +164,9 @@ impl Verdict {
     /// Not tracked: let through.
     pub const UNTRACKED: Verdict =
         Verdict { action: Action::Accept, class: Class::Untracked, ..Verdict::HELD };
+
+    /// It comes from where its sender is not. It is not shown beside the connection: it has nothing to do with it.
+    pub(super) const WRONG_PORT: Verdict = Verdict::invalid(Reason::Shard(Refusal::WrongPort), None);
 
     /// It would begin a connection where none may begin.
     pub(super) const NOT_ALLOWED: Verdict = Verdict::invalid(Reason::Shard(Refusal::NotAllowed), None);

@@ -90,6 +90,9 @@ const LIVE: u64 = 1 << 40;
 /// Flag of the kind: its addresses are IPv6.
 const V6: u64 = 1 << 41;
 
+/// Flag of the kind: the originator is at its zone's second port. No lookup compares it.
+const SECOND_SIDE: u64 = 1 << 42;
+
 /// The two words that a lookup compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
@@ -127,7 +130,7 @@ impl Identity {
     /// Zero if both are the same.
     #[inline(always)]
     fn differs(self, other: Identity) -> u64 {
-        (self.addresses ^ other.addresses) | (self.ports_and_kind ^ other.ports_and_kind)
+        (self.addresses ^ other.addresses) | ((self.ports_and_kind ^ other.ports_and_kind) & !SECOND_SIDE)
     }
 
     /// Zero if the originators' address and port are the same.
@@ -223,6 +226,12 @@ impl Connection {
     #[inline(always)]
     pub fn zone(&self) -> u16 {
         self.identity().zone()
+    }
+
+    /// At which of its zone's ports its originator is, as last set by [`Writer::set_side`]: 0 or 1.
+    #[inline(always)]
+    pub fn side(&self) -> u8 {
+        u8::from(self.ports_and_kind.load(Relaxed) & SECOND_SIDE != 0)
     }
 
     /// The words that the protocol's tracker keeps, opaque to the table.
@@ -373,6 +382,14 @@ impl Writer<'_> {
     #[inline(always)]
     pub fn set_deadline(&self, deadline: Tick) {
         self.0.deadline.store(deadline.number(), Relaxed);
+    }
+
+    /// Sets at which of its zone's ports the originator is; 0 after insertion.
+    #[inline(always)]
+    pub fn set_side(&self, side: u8) {
+        let others = self.0.ports_and_kind.load(Relaxed) & !SECOND_SIDE;
+        let side = if side == 0 { 0 } else { SECOND_SIDE };
+        self.0.ports_and_kind.store(others | side, Relaxed);
     }
 
     /// Counts one packet of `bytes` bytes, seen at `now_us` microseconds (48 bits: nine years).

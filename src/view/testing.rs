@@ -77,6 +77,7 @@ impl Worker {
             tcp: tcp::Policy::DEFAULT,
             flow: flow::Policy::DEFAULT,
             fragments: fragments::Policy::default(),
+            sides: 1,
             shards: of,
             number,
         };

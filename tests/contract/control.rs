@@ -76,6 +76,7 @@ impl Middlebox {
             tcp: tcp::Policy::DEFAULT,
             flow: flow::Policy::DEFAULT,
             fragments: fragments::Policy::default(),
+            sides: 1,
             shards: 1,
             number: 0,
         };

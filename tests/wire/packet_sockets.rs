@@ -61,6 +61,7 @@ impl PacketSockets {
             tcp: config.tcp,
             flow: config.flow,
             fragments: config.fragments,
+            sides: 1,
             shards: 1,
             number: 0,
         };
