@@ -109,6 +109,9 @@ struct Bench {
 
 #[derive(Debug, Args)]
 struct Demo {
+    /// Set a key of the middlebox's configuration, such as tcp.msl=5s (repeatable)
+    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// Begin all over again until this many seconds have passed
     #[arg(long, value_name = "N", default_value_t = 0)]
     seconds: u32,
@@ -206,10 +209,12 @@ fn run_check(arguments: &Configuration) -> Result<(), Failure> {
 
 fn run_demo(arguments: &Demo) -> Result<(), Failure> {
     if let (Some(configuration), Some(parent)) = (&arguments.middlebox, arguments.parent) {
-        let error = demo::become_middlebox(configuration, parent);
+        let error = demo::become_middlebox(configuration, &arguments.set, parent);
         return Err(Failure::Running(format!("the middlebox: {error}")));
     }
-    match demo::demo(&demo::Options { seconds: arguments.seconds }, &mut io::stdout().lock()) {
+    config::load(None, &arguments.set).map_err(|errors| Failure::Usage(errors.to_string()))?;
+    let options = demo::Options { seconds: arguments.seconds, set: arguments.set.clone() };
+    match demo::demo(&options, &mut io::stdout().lock()) {
         Ok(()) => Ok(()),
         Err(demo::Error::Output(error)) => Err(output_failure(error)),
         Err(error) => Err(Failure::Running(format!("demo: {error}"))),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::error::Error;
 use crate::config::Config;
-use crate::control::Server;
+use crate::control::{self, Server};
 use crate::link::{Change, Link, Monitor};
 use crate::metrics::Endpoint;
 use crate::time::Time;
@@ -50,6 +51,20 @@ pub(super) fn block_signals() -> Result<SignalFd, Error> {
     SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map_err(failed)
 }
 
+/// The control socket. One that was killed a moment ago may still be there while the kernel takes its memory
+/// apart: it is given two seconds.
+fn bind(path: &Path, poll: &Poll) -> Result<Server, Error> {
+    const TURNS: u32 = 100;
+    let mut turns = 0;
+    loop {
+        match Server::bind(path, poll.registry(), CONTROL) {
+            Err(control::Error::AnotherIsRunning(_)) if turns < TURNS => turns += 1,
+            result => return result.map_err(Error::Control),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 impl Attendant {
     /// Watches `signals`, and opens what `config` offers to operators.
     pub(super) fn new(signals: SignalFd, config: &Config) -> Result<Attendant, Error> {
@@ -58,8 +73,7 @@ impl Attendant {
         poll.registry()
             .register(&mut SourceFd(&signals.as_raw_fd()), SIGNALS, Interest::READABLE)
             .map_err(failed)?;
-        let server =
-            Server::bind(&config.control_socket, poll.registry(), CONTROL).map_err(Error::Control)?;
+        let server = bind(&config.control_socket, &poll)?;
         let metrics = config
             .metrics
             .map(|address| Endpoint::bind(address, poll.registry(), Token(METRICS)))

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use af_xdp::BindErrorKind;
+
 use super::plan::Problem;
 use crate::table::LayoutError;
 use crate::{control, link, metrics, xdp};
@@ -117,6 +119,13 @@ impl fmt::Display for Error {
         match self {
             Error::Configuration(text) => f.write_str(text),
             Error::Link { port, error } => write!(f, "port \"{port}\": {error}"),
+            Error::Socket { port, interface, queue, error } if error.kind() == BindErrorKind::NoZeroCopy => {
+                write!(
+                    f,
+                    "port \"{port}\": {interface}, queue {queue}: its driver cannot do without copying; write \
+                 xdp = \"auto\", or \"native\""
+                )
+            }
             Error::Socket { port, interface, queue, error } => {
                 write!(f, "port \"{port}\": {interface}, queue {queue}: {error}")
             }

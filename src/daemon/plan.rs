@@ -76,6 +76,8 @@ pub(super) struct PortPlan {
     pub(super) transmit_queues: u32,
     /// How packets leave the driver.
     pub(super) xdp: Xdp,
+    /// The longest frame that can leave here, in bytes.
+    pub(super) longest_frame: usize,
     /// The bridge, by number: the zone of its connections.
     pub(super) zone: u16,
     /// The port at the other end of the bridge.
@@ -204,6 +206,7 @@ fn ports(config: &Config, facts: &[Facts]) -> Result<Vec<PortPlan>, Problem> {
                 queues: queues(port, facts.queues)?,
                 transmit_queues: facts.transmit_queues.max(1),
                 xdp: port.xdp,
+                longest_frame: (facts.mtu + LINK_HEADERS) as usize,
                 zone,
                 opposite,
                 admission: Admission {
@@ -346,6 +349,7 @@ mod tests {
         assert!(a.admission.may_begin && !a.admission.may_begin_opposite);
         assert!(!b.admission.may_begin && b.admission.may_begin_opposite);
         assert!(b.admission.multicast_passes && !b.admission.invalid_passes);
+        assert_eq!((a.admission.side, b.admission.side, a.longest_frame), (0, 1, 1522));
     }
 
     #[test]

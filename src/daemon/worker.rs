@@ -351,13 +351,15 @@ impl Worker {
                     if slot.parts == 1 {
                         if let Some(mut descriptor) = descriptors.next() {
                             complete_checksum(&self.umem, &mut descriptor);
-                            self.send(std::iter::once(descriptor), slot.origin);
+                            let length = descriptor.len();
+                            self.send(std::iter::once(descriptor), length, slot.origin);
                         }
                     } else {
                         let mut parts: ArrayVec<Descriptor, MAX_PARTS> =
                             descriptors.by_ref().take(slot.parts).collect();
                         self.complete_gathered(place, &mut parts);
-                        self.send(parts.into_iter(), slot.origin);
+                        let length = parts.iter().map(Descriptor::len).sum();
+                        self.send(parts.into_iter(), length, slot.origin);
                     }
                 }
                 Action::Drop => self.store.give_all(descriptors.by_ref().take(slot.parts)),
@@ -395,11 +397,12 @@ impl Worker {
         }
     }
 
-    /// Sends a packet on to the other port of its bridge.
-    fn send(&mut self, parts: impl ExactSizeIterator<Item = Descriptor>, origin: Origin) {
+    /// Sends a packet of `length` bytes on to the other port of its bridge.
+    fn send(&mut self, parts: impl ExactSizeIterator<Item = Descriptor>, length: usize, origin: Origin) {
         let Worker { sockets, ports, exits, store, plane, .. } = self;
         let port = ports[usize::from(origin.port)].opposite;
         let way = match exits.of(port, origin.queue).map(|out| &mut sockets[out]) {
+            Some(_) if length > ports[port].longest_frame => Err(Loss::TooLong),
             Some(socket) if plane.ports[port].state.get() == LinkState::Up => {
                 if socket.has_room(parts.len(), store) { Ok(socket) } else { Err(Loss::TransmitFull) }
             }
@@ -407,15 +410,13 @@ impl Worker {
         };
         match way {
             Ok(socket) => {
-                let mut bytes = 0;
                 for part in parts {
-                    bytes += part.len() as u64;
                     if let Err(part) = socket.push(part) {
                         debug_assert!(false, "there was room");
                         store.give(part.frame());
                     }
                 }
-                socket.traffic.sent += Volume { packets: 1, bytes };
+                socket.traffic.sent += Volume { packets: 1, bytes: length as u64 };
             }
             Err(loss) => {
                 store.give_all(parts);
@@ -450,7 +451,8 @@ impl Worker {
             let Some(waiting) = self.held.remove(token) else { continue };
             if is_accepted {
                 let parts: ArrayVec<Descriptor, MAX_PARTS> = waiting.parts.into_iter().collect();
-                self.send(parts.into_iter(), waiting.origin);
+                let length = parts.iter().map(Descriptor::len).sum();
+                self.send(parts.into_iter(), length, waiting.origin);
             } else {
                 self.store.give_all(waiting.parts);
             }

@@ -43,7 +43,7 @@ pub(super) struct Middlebox {
 
 impl Middlebox {
     /// Starts `program` in the middle of the lab.
-    pub(super) fn start(lab: &Lab, program: &Path) -> Result<Middlebox, String> {
+    pub(super) fn start(lab: &Lab, program: &Path, set: &[String]) -> Result<Middlebox, String> {
         let directory = PrivateDirectory::new()
             .map_err(|error| format!("a private directory in {}: {error}", std::env::temp_dir().display()))?;
         let failed = |error: io::Error| format!("starting the middlebox: {error}");
@@ -51,6 +51,7 @@ impl Middlebox {
         let errors = File::create(directory.errors()).map_err(failed)?;
         let mut command = Command::new(program);
         command.args(["demo", "--middlebox"]).arg(directory.configuration());
+        command.args(set.iter().flat_map(|set| ["-s", set]));
         command.args(["--parent", &std::process::id().to_string()]);
         // A group of its own: an interrupt at the terminal is for the demo, which then ends its child.
         command.process_group(0);
@@ -125,7 +126,7 @@ fn configuration(socket: &Path) -> String {
 }
 
 /// Becomes `lastack run`, to be killed with the process `parent`; returns only why it could not.
-pub(super) fn become_middlebox(configuration: &Path, parent: u32) -> io::Error {
+pub(super) fn become_middlebox(configuration: &Path, set: &[String], parent: u32) -> io::Error {
     if let Err(error) = prctl::set_pdeathsig(Signal::SIGKILL) {
         return error.into();
     }
@@ -138,7 +139,10 @@ pub(super) fn become_middlebox(configuration: &Path, parent: u32) -> io::Error {
         return error.into();
     }
     match std::env::current_exe() {
-        Ok(program) => Command::new(program).args(["run", "-c"]).arg(configuration).exec(),
+        Ok(program) => {
+            let set = set.iter().flat_map(|set| ["-s", set]);
+            Command::new(program).args(["run", "-c"]).arg(configuration).args(set).exec()
+        }
         Err(error) => error,
     }
 }

@@ -64,10 +64,12 @@ const BUILT_IN: &[u8] = include_bytes!("../../tests/data/kernel-tcp.pcap");
 const READY: f64 = 10.0;
 
 /// What is asked of the demo.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// Rounds are played until this many seconds have passed, the last one to its end; one of them at least.
     pub seconds: u32,
+    /// Keys of the middlebox's configuration that are set otherwise, `KEY=VALUE` each.
+    pub set: Vec<String>,
 }
 
 /// Why the demo failed.
@@ -140,7 +142,7 @@ pub fn demo(options: &Options, out: &mut dyn Write) -> Result<(), Error> {
     match Lab::bridge(&lab::Options::default()) {
         Ok(lab) => show(&lab, options, out),
         Err(error) => match error.missing_capability() {
-            Some(capability) => replay_instead(capability, out),
+            Some(capability) => replay_instead(capability, &options.set, out),
             None => Err(error.into()),
         },
     }
@@ -148,15 +150,15 @@ pub fn demo(options: &Options, out: &mut dyn Write) -> Result<(), Error> {
 
 /// Becomes the middlebox of the demo that is the process `parent`: what a demo starts its own program for.
 /// Returns only why that was not possible.
-pub fn become_middlebox(configuration: &Path, parent: u32) -> io::Error {
-    middlebox::become_middlebox(configuration, parent)
+pub fn become_middlebox(configuration: &Path, set: &[String], parent: u32) -> io::Error {
+    middlebox::become_middlebox(configuration, set, parent)
 }
 
 fn show(lab: &Lab, options: &Options, out: &mut dyn Write) -> Result<(), Error> {
     // Before any thread is started: all of them leave the signals to this one.
     let interrupts = Interrupts::new().map_err(Error::Signals)?;
     let program = std::env::current_exe().map_err(|error| Error::Middlebox(error.to_string()))?;
-    let mut middlebox = Middlebox::start(lab, &program).map_err(Error::Middlebox)?;
+    let mut middlebox = Middlebox::start(lab, &program, &options.set).map_err(Error::Middlebox)?;
     let mut tracker = middlebox.tracker();
     if !await_answer(&mut middlebox, &mut tracker, &interrupts)? {
         return Ok(());
@@ -199,7 +201,7 @@ fn await_answer(
 }
 
 /// Says why there is no lab, and replays the capture that is built in.
-fn replay_instead(capability: &str, out: &mut dyn Write) -> Result<(), Error> {
+fn replay_instead(capability: &str, set: &[String], out: &mut dyn Write) -> Result<(), Error> {
     let line = format!(
         "lastack demo: no live demo without {capability} (try sudo); replaying the built-in capture of two kernels"
     );
@@ -215,12 +217,12 @@ fn replay_instead(capability: &str, out: &mut dyn Write) -> Result<(), Error> {
         shards: 1,
         keys: HashKeys::random().map_err(replay::Error::Memory)?,
     };
-    replay::replay_opened(capture, &options, &defaults(), out, &mut |_| {}).map_err(Error::from)
+    replay::replay_opened(capture, &options, &configured(set), out, &mut |_| {}).map_err(Error::from)
 }
 
-/// The configuration that an empty file stands for.
-fn defaults() -> Config {
-    config::load(None, &[]).unwrap_or_default()
+/// The configuration of an empty file with these keys set; the command line has found that they can be.
+fn configured(set: &[String]) -> Config {
+    config::load(None, set).unwrap_or_default()
 }
 
 /// SIGINT, SIGTERM and SIGHUP, which from now on only end the demo where it asks for them.

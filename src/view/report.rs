@@ -107,7 +107,7 @@ pub enum Loss {
     TransmitFull,
     /// The port it should leave by is down or gone.
     PortDown,
-    /// Longer than a packet can be that is put together from several frames.
+    /// Longer than the port it should leave by can send, or than what is put together from several frames.
     TooLong,
 }
 
