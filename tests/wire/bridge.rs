@@ -57,7 +57,7 @@ fn http_crosses_in_jumbo_frames_each_of_which_lies_in_several() {
         let site = Site::new(&Options { mtu: 9000, offloads, ..Options::default() });
         let middlebox = site.start(&Setup::default());
         for address in [SERVER_V4, SERVER_V6] {
-            Web::start(&site.lab, address).fetch(&site.lab, 128, None);
+            Web::start(&site.lab, address).fetch(&site.lab, 64, None);
         }
         let stats = middlebox.balance();
         let sent = port(&stats, "inside").queues[0].sent;
