@@ -1,0 +1,159 @@
+//! Lastack on the wire beside what the kernel does in the same place.
+//!
+//! ```text
+//!   client ═ la-client ═ la-in [ a kernel bridge, a router, Lastack ] la-out ═ la-server ═ server
+//!   core 0                                    core 1                                       core 0
+//! ```
+//!
+//! `cargo bench --bench wire`, as root; without, one line says so. Rounds alternate: everything is measured
+//! once with each thing in the middle, in a lab of its own, before it is measured again. What is printed
+//! are medians, as the tables of docs/performance.md.
+//!
+//! Both ends and the generator are bound to core 0. Core 1 is the middle's: Lastack's only worker is bound to
+//! it, and the kernel is told to do there what it does with packets that arrive in the middle (receive packet
+//! steering); by itself it would do it in the sender's time, on core 0. Other work of the machine disturbs
+//! both: measure when there is none.
+//!
+//! | file | its one concern |
+//! |---|---|
+//! | `middle` | what stands in the middle, and the lab around it |
+//! | `flood` | the smallest packets, as many as can be |
+//! | `streams` | what real sockets see: TCP, round trips, connections |
+//! | `cores` | who used a core for how long |
+//! | `report` | medians and tables |
+
+mod cores;
+mod flood;
+mod middle;
+mod report;
+mod streams;
+
+use std::error::Error;
+use std::io::Write;
+use std::time::Duration;
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use middle::{Kind, Middle};
+use report::{Figure, Table};
+
+/// What goes wrong here is only to be shown.
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// The ends' core.
+const ENDS: usize = 0;
+/// The middle's.
+const MIDDLE: usize = 1;
+
+/// How long something runs before it is measured.
+const WARM_UP: Duration = Duration::from_millis(200);
+
+/// `cargo bench --bench wire -- OPTIONS`
+#[derive(Parser)]
+struct Arguments {
+    /// How often everything is measured
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// How long each measurement takes, in seconds
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Only these things in the middle, such as bridge,busy
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// What cargo adds
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> Result<(), Failure> {
+    let arguments = Arguments::parse();
+    if let Some(reason) = middle::obstacle() {
+        say(&format!("skipped: {reason}"));
+        return Ok(());
+    }
+    let kinds = chosen(&arguments.only);
+    let duration = Duration::try_from_secs_f64(arguments.seconds)?;
+    let mut table = Table::new(&kinds);
+    let bar = progress(u64::from(arguments.rounds) * kinds.len() as u64);
+    for round in 1..=arguments.rounds {
+        table.ceiling(flood::ceiling(duration)?);
+        for &kind in &kinds {
+            bar.set_message(format!("round {round}: {}", kind.name()));
+            // What cannot be measured once is said, and spoils nothing else.
+            measure(kind, duration, &mut |figure, value| table.add(kind, figure, value))
+                .unwrap_or_else(|error| bar.suspend(|| say(&format!("{}: {error}", kind.name()))));
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    print!("{table}");
+    Ok(())
+}
+
+/// What can be and was asked to be in the middle.
+fn chosen(only: &[String]) -> Vec<Kind> {
+    let asked = |kind: &Kind| only.is_empty() || only.iter().any(|word| word == kind.word());
+    let (possible, impossible): (Vec<Kind>, Vec<Kind>) =
+        Kind::ALL.into_iter().filter(asked).partition(Kind::is_possible);
+    for kind in impossible {
+        say(&format!(
+            "skipped: {}, which needs the program nft (Debian: apt-get install nftables)",
+            kind.name()
+        ));
+    }
+    possible
+}
+
+/// Everything once.
+fn measure(kind: Kind, duration: Duration, add: &mut dyn FnMut(Figure, f64)) -> Result<(), Failure> {
+    let middle = Middle::start(kind, false)?;
+    add(Figure::Tcp { connections: 1, offloads: false }, streams::throughput(&middle, 1, duration)?);
+    add(Figure::Tcp { connections: 8, offloads: false }, streams::throughput(&middle, 8, duration)?);
+    let trips = streams::round_trips(&middle, Duration::ZERO, duration)?;
+    add(Figure::RoundTrip { spaced: false, percentile: 50 }, trips.percentile(50));
+    add(Figure::RoundTrip { spaced: false, percentile: 99 }, trips.percentile(99));
+    let trips = streams::round_trips(&middle, Duration::from_millis(1), duration)?;
+    add(Figure::RoundTrip { spaced: true, percentile: 50 }, trips.percentile(50));
+    add(Figure::RoundTrip { spaced: true, percentile: 99 }, trips.percentile(99));
+    for flows in [1, 1000] {
+        let flood = flood::flood(&middle, flows, None, duration)?;
+        add(Figure::Packets { flows }, flood.received as f64 / flood.seconds);
+        add(Figure::Offered { flows }, flood.sent as f64 / flood.seconds);
+        if flows > 1 {
+            add(Figure::PerPacket, flood.usage.core.as_secs_f64() * 1e9 / flood.received as f64);
+            if let Some(share) = flood.usage.user_share() {
+                add(Figure::UserShare, share);
+            }
+        }
+    }
+    for rate in [0, 10_000] {
+        let flood = flood::flood(&middle, 1000, Some(rate), duration)?;
+        add(Figure::Core { rate }, flood.usage.core.as_secs_f64() / flood.seconds);
+    }
+    // Last, because it leaves thousands of connections in TIME_WAIT.
+    add(Figure::Connections, streams::connections(&middle, duration)?);
+    drop(middle);
+    let middle = Middle::start(kind, true)?;
+    for connections in [1, 8] {
+        let figure = Figure::Tcp { connections, offloads: true };
+        add(figure, streams::throughput(&middle, connections, duration)?);
+    }
+    Ok(())
+}
+
+fn progress(steps: u64) -> ProgressBar {
+    // Draws on standard error, and not at all where that is no terminal.
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  ({eta} left)");
+    let bar = ProgressBar::new(steps);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// A line for a person.
+fn say(line: &str) {
+    // There is nobody to tell that nobody listens.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
