@@ -2,9 +2,11 @@
 //!
 //! ```text
 //!   /proc/stat        core 1: all that is not idle, whoever did it
-//!   /proc/PID/stat    Lastack: in its own code, and in the kernel on its behalf
+//!   /proc/PID/stat    Lastack: in the kernel, on its behalf
+//!   lastack stats     its worker: in turns that found something to do
 //! ```
 //!
+//! A worker that spins uses the whole core, whatever comes; what it does for packets is only what it says itself.
 //! The kernel looks once in a tick (4 ms at 250 Hz) at what runs, and charges it with the whole of it: good for
 //! sums over a second, and for nothing finer.
 
@@ -14,46 +16,59 @@ use std::time::Duration;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
+use crate::middle::Process;
 use crate::{Failure, MIDDLE};
 
 /// /proc counts in hundredths of a second on every architecture that Rust's standard library knows.
 const UNIT: Duration = Duration::from_millis(10);
 
 /// What was used since the machine, or the process, has started; or between two such moments.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
     /// Of the middle's core, by whomever.
     pub(crate) core: Duration,
-    /// By Lastack in its own code, on whichever core; none of it where the kernel is in the middle.
-    user: Duration,
-    /// In the kernel, on Lastack's behalf.
+    /// By Lastack's worker; none where the kernel is in the middle.
+    worker: Option<Work>,
+}
+
+/// What a worker has used.
+#[derive(Debug, Clone, Copy)]
+struct Work {
+    /// In turns that found something to do.
+    busy: Duration,
+    /// In the kernel, nearly all of it in such turns.
     system: Duration,
 }
 
 impl Usage {
     /// Until now; `process` is Lastack's, if there is one.
-    pub(crate) fn now(process: Option<u32>) -> Result<Usage, Failure> {
+    pub(crate) fn now(process: Option<&Process>) -> Result<Usage, Failure> {
         let core =
             core_busy(&fs::read_to_string("/proc/stat")?).ok_or("/proc/stat says nothing of core 1")?;
-        let Some(id) = process else { return Ok(Usage { core, ..Usage::default() }) };
-        let text = fs::read_to_string(format!("/proc/{id}/stat"))?;
-        let (user, system) = process_times(&text).ok_or("/proc/PID/stat is not as it was")?;
-        Ok(Usage { core, user, system })
+        let Some(process) = process else { return Ok(Usage { core, worker: None }) };
+        let text = fs::read_to_string(format!("/proc/{}/stat", process.id()))?;
+        let system = system_time(&text).ok_or("/proc/PID/stat is not as it was")?;
+        Ok(Usage { core, worker: Some(Work { busy: process.busy()?, system }) })
     }
 
     /// What was used between `before` and this.
     pub(crate) fn since(&self, before: &Usage) -> Usage {
-        Usage {
-            core: self.core.saturating_sub(before.core),
-            user: self.user.saturating_sub(before.user),
-            system: self.system.saturating_sub(before.system),
-        }
+        let worker = self.worker.zip(before.worker).map(|(now, before)| Work {
+            busy: now.busy.saturating_sub(before.busy),
+            system: now.system.saturating_sub(before.system),
+        });
+        Usage { core: self.core.saturating_sub(before.core), worker }
     }
 
-    /// Which share of Lastack's time was spent in its own code.
-    pub(crate) fn user_share(&self) -> Option<f64> {
-        let all = self.user + self.system;
-        (!all.is_zero()).then(|| self.user.as_secs_f64() / all.as_secs_f64())
+    /// For how long the middle was at work.
+    pub(crate) fn at_work(&self) -> Duration {
+        self.worker.map_or(self.core, |worker| worker.busy)
+    }
+
+    /// Which share of its work was done in Lastack's own code.
+    pub(crate) fn own_share(&self) -> Option<f64> {
+        let worker = self.worker.filter(|worker| !worker.busy.is_zero())?;
+        Some((1.0 - worker.system.as_secs_f64() / worker.busy.as_secs_f64()).max(0.0))
     }
 }
 
@@ -66,11 +81,11 @@ fn core_busy(stat: &str) -> Option<Duration> {
     Some(UNIT * busy)
 }
 
-/// The 14th and 15th of the line's words; the second is the name in parentheses, which may be anything.
-fn process_times(stat: &str) -> Option<(Duration, Duration)> {
+/// The 15th of the line's words; the second is the name in parentheses, which may be anything.
+fn system_time(stat: &str) -> Option<Duration> {
     let (_, behind) = stat.rsplit_once(')')?;
-    let mut times = behind.split_whitespace().skip(11).map_while(|number| number.parse::<u32>().ok());
-    Some((UNIT * times.next()?, UNIT * times.next()?))
+    let time: u32 = behind.split_whitespace().nth(12)?.parse().ok()?;
+    Some(UNIT * time)
 }
 
 /// Keeps the calling thread on one core.

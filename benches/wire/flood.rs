@@ -1,17 +1,21 @@
-//! The smallest packets, as many as can be: an AF_XDP socket at the client's end sends, an XDP program at the
-//! server's end counts and drops.
+//! The smallest packets, as many as can be: an AF_XDP socket at the client's end sends, the interface at the
+//! server's end counts.
 //!
 //! ```text
-//!   4096 frames, each a whole packet ─► TX ring ─► la-client ═ … ═ la-server ─► counted
+//!   4096 frames, each a whole packet ─► TX ring ─► la-client ═ … ═ la-server ─► counted, and dropped
 //!     ▲                                              │
 //!     └────────────── completion ring ◄──────────────┘
 //! ```
 //!
 //! A packet is written once and sent again and again. Of the generator's core, most goes to the kernel's copy of
-//! each packet, and to its receipt at the other end of that veth, up to the middle's sockets: what
-//! [`ceiling`] measures is all that can be offered here.
+//! each packet; what [`ceiling`] measures is all that can be offered. Where the middle has an XDP program, that
+//! core also brings each packet to it, and to the socket behind it: then less is offered.
+//!
+//! The server has another address than the packets name while they come. Its kernel drops what is for
+//! somebody else at the first look, which is the least that a receiver can do.
 
 use std::collections::VecDeque;
+use std::fs;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -20,10 +24,9 @@ use std::time::{Duration, Instant};
 
 use af_xdp::{BindOptions, Copy, Descriptor, Socket, Umem, UmemOptions};
 use lastack::lab::{INSIDE_INTERFACE, Interface, Lab, Mac, Namespace, SERVER_INTERFACE};
-use lastack::xdp::{Attached, Loaded, Missed, Mode, Steering};
 
 use crate::cores::{self, Usage};
-use crate::middle::Middle;
+use crate::middle::{Middle, Process};
 use crate::{ENDS, Failure, WARM_UP};
 
 /// 64 bytes on a wire, where four more check the frame.
@@ -34,6 +37,8 @@ const IPV4: usize = 20;
 const FRAMES: u32 = 4096;
 /// The most that are put into the ring at a time, and that one system call sends.
 const BURST: u32 = 256;
+/// An address to which no packet is sent.
+const ELSEWHERE: Mac = Mac([2, 0, 0, 0, 0, 0x77]);
 
 /// What was seen while a flood lasted.
 pub(crate) struct Flood {
@@ -52,7 +57,7 @@ pub(crate) fn flood(
     rate: Option<u64>,
     duration: Duration,
 ) -> Result<Flood, Failure> {
-    let sink = Sink::open(&middle.lab.server, SERVER_INTERFACE)?;
+    let sink = Sink::open(&middle.lab.server, SERVER_INTERFACE, Lab::SERVER_MAC)?;
     let header = Header { next_hop: middle.next_hop(), server: middle.server() };
     let generator = Generator::open(&middle.lab, &header, flows)?;
     run(generator, &sink, rate, middle.process(), duration)
@@ -61,7 +66,7 @@ pub(crate) fn flood(
 /// How many packets a second the generator can offer: they are counted as soon as they come out of its veth.
 pub(crate) fn ceiling(duration: Duration) -> Result<f64, Failure> {
     let middle = Middle::nothing()?;
-    let sink = Sink::open(&middle.lab.middle, INSIDE_INTERFACE)?;
+    let sink = Sink::open(&middle.lab.middle, INSIDE_INTERFACE, ELSEWHERE)?;
     let header = Header { next_hop: middle.next_hop(), server: middle.server() };
     let generator = Generator::open(&middle.lab, &header, 1000)?;
     let flood = run(generator, &sink, None, None, duration)?;
@@ -70,9 +75,9 @@ pub(crate) fn ceiling(duration: Duration) -> Result<f64, Failure> {
 
 fn run(
     generator: Generator,
-    sink: &Sink,
+    sink: &Sink<'_>,
     rate: Option<u64>,
-    process: Option<u32>,
+    process: Option<&Process>,
     duration: Duration,
 ) -> Result<Flood, Failure> {
     let sent = Arc::new(AtomicU64::new(0));
@@ -98,26 +103,34 @@ fn run(
     })
 }
 
-/// Counts and drops whatever comes to an interface.
-struct Sink {
-    _program: Attached,
-    count: Missed,
+/// An interface that counts what comes to it, and to which none of it is addressed.
+struct Sink<'a> {
+    namespace: &'a Namespace,
+    interface: &'static str,
+    /// The hardware address that it has otherwise.
+    mac: Mac,
 }
 
-impl Sink {
-    /// Lastack's own program, which counts and drops what it has no socket for.
-    fn open(namespace: &Namespace, interface: &str) -> Result<Sink, Failure> {
-        let index = namespace.interface(interface)?.index();
-        namespace.run(|| {
-            let program = Loaded::load(Steering { zone: 0, workers: 1, queues: 1 })?;
-            let count = program.missed();
-            let program = program.attach(index, Mode::Native).map_err(|refused| refused.1)?;
-            Ok(Sink { _program: program, count })
-        })?
+impl<'a> Sink<'a> {
+    fn open(namespace: &'a Namespace, interface: &'static str, mac: Mac) -> Result<Sink<'a>, Failure> {
+        namespace.interface(interface)?.set_mac(ELSEWHERE)?;
+        Ok(Sink { namespace, interface, mac })
     }
 
+    /// How many packets have come since it was made.
     fn count(&self) -> Result<u64, Failure> {
-        Ok(self.count.count()?)
+        let text = self.namespace.run(|| fs::read_to_string("/proc/thread-self/net/dev"))??;
+        let prefix = format!("{}:", self.interface);
+        let numbers = text.lines().find_map(|line| line.trim_start().strip_prefix(&prefix));
+        let count = numbers.and_then(|numbers| numbers.split_whitespace().nth(1));
+        Ok(count.ok_or("the interface that counts is gone")?.parse()?)
+    }
+}
+
+impl Drop for Sink<'_> {
+    fn drop(&mut self) {
+        // What would fail then says so itself.
+        let _ = self.namespace.interface(self.interface).and_then(|interface| interface.set_mac(self.mac));
     }
 }
 

@@ -56,11 +56,14 @@ struct Arguments {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// How long each measurement takes, in seconds
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 1.0)]
     seconds: f64,
     /// Only these things in the middle, such as bridge,busy
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Only these figures: packets, cores, trips, tcp, connections
+    #[arg(long, value_delimiter = ',')]
+    figures: Vec<String>,
     /// What cargo adds
     #[arg(long, hide = true)]
     bench: bool,
@@ -73,6 +76,8 @@ fn main() -> Result<(), Failure> {
         return Ok(());
     }
     let kinds = chosen(&arguments.only);
+    let is_wanted =
+        |word: &str| arguments.figures.is_empty() || arguments.figures.iter().any(|figure| figure == word);
     let duration = Duration::try_from_secs_f64(arguments.seconds)?;
     let mut table = Table::new(&kinds);
     let bar = progress(u64::from(arguments.rounds) * kinds.len() as u64);
@@ -81,7 +86,7 @@ fn main() -> Result<(), Failure> {
         for &kind in &kinds {
             bar.set_message(format!("round {round}: {}", kind.name()));
             // What cannot be measured once is said, and spoils nothing else.
-            measure(kind, duration, &mut |figure, value| table.add(kind, figure, value))
+            measure(kind, duration, is_wanted, &mut |figure, value| table.add(kind, figure, value))
                 .unwrap_or_else(|error| bar.suspend(|| say(&format!("{}: {error}", kind.name()))));
             bar.inc(1);
         }
@@ -105,39 +110,81 @@ fn chosen(only: &[String]) -> Vec<Kind> {
     possible
 }
 
-/// Everything once.
-fn measure(kind: Kind, duration: Duration, add: &mut dyn FnMut(Figure, f64)) -> Result<(), Failure> {
+/// Everything once, as far as `is_wanted`.
+fn measure(
+    kind: Kind,
+    duration: Duration,
+    is_wanted: impl Fn(&str) -> bool,
+    add: &mut dyn FnMut(Figure, f64),
+) -> Result<(), Failure> {
     let middle = Middle::start(kind, false)?;
-    add(Figure::Tcp { connections: 1, offloads: false }, streams::throughput(&middle, 1, duration)?);
-    add(Figure::Tcp { connections: 8, offloads: false }, streams::throughput(&middle, 8, duration)?);
-    let trips = streams::round_trips(&middle, Duration::ZERO, duration)?;
-    add(Figure::RoundTrip { spaced: false, percentile: 50 }, trips.percentile(50));
-    add(Figure::RoundTrip { spaced: false, percentile: 99 }, trips.percentile(99));
-    let trips = streams::round_trips(&middle, Duration::from_millis(1), duration)?;
-    add(Figure::RoundTrip { spaced: true, percentile: 50 }, trips.percentile(50));
-    add(Figure::RoundTrip { spaced: true, percentile: 99 }, trips.percentile(99));
+    if is_wanted("tcp") {
+        tcp(&middle, false, duration, add)?;
+    }
+    if is_wanted("trips") {
+        trips(&middle, duration, add)?;
+    }
+    if is_wanted("packets") {
+        packets(&middle, duration, add)?;
+    }
+    if is_wanted("cores") {
+        cores(&middle, duration, add)?;
+    }
+    // Last, because it leaves thousands of connections in TIME_WAIT.
+    if is_wanted("connections") {
+        add(Figure::Connections, streams::connections(&middle, duration)?);
+    }
+    drop(middle);
+    if is_wanted("tcp") {
+        tcp(&Middle::start(kind, true)?, true, duration, add)?;
+    }
+    Ok(())
+}
+
+fn tcp(
+    middle: &Middle,
+    offloads: bool,
+    duration: Duration,
+    add: &mut dyn FnMut(Figure, f64),
+) -> Result<(), Failure> {
+    for connections in [1, 8] {
+        let figure = Figure::Tcp { connections, offloads };
+        add(figure, streams::throughput(middle, connections, duration)?);
+    }
+    Ok(())
+}
+
+fn trips(middle: &Middle, duration: Duration, add: &mut dyn FnMut(Figure, f64)) -> Result<(), Failure> {
+    for (spaced, pause) in [(false, Duration::ZERO), (true, Duration::from_millis(1))] {
+        let trips = streams::round_trips(middle, pause, duration)?;
+        for percentile in [50, 99] {
+            add(Figure::RoundTrip { spaced, percentile }, trips.percentile(usize::from(percentile)));
+        }
+    }
+    Ok(())
+}
+
+fn packets(middle: &Middle, duration: Duration, add: &mut dyn FnMut(Figure, f64)) -> Result<(), Failure> {
+    // Even before the middle has seen an answer, it must know where the server is.
+    streams::greet(middle)?;
     for flows in [1, 1000] {
-        let flood = flood::flood(&middle, flows, None, duration)?;
+        let flood = flood::flood(middle, flows, None, duration)?;
         add(Figure::Packets { flows }, flood.received as f64 / flood.seconds);
         add(Figure::Offered { flows }, flood.sent as f64 / flood.seconds);
         if flows > 1 {
-            add(Figure::PerPacket, flood.usage.core.as_secs_f64() * 1e9 / flood.received as f64);
-            if let Some(share) = flood.usage.user_share() {
-                add(Figure::UserShare, share);
+            add(Figure::PerPacket, flood.usage.at_work().as_secs_f64() * 1e9 / flood.received as f64);
+            if let Some(share) = flood.usage.own_share() {
+                add(Figure::OwnShare, share);
             }
         }
     }
+    Ok(())
+}
+
+fn cores(middle: &Middle, duration: Duration, add: &mut dyn FnMut(Figure, f64)) -> Result<(), Failure> {
     for rate in [0, 10_000] {
-        let flood = flood::flood(&middle, 1000, Some(rate), duration)?;
+        let flood = flood::flood(middle, 1000, Some(rate), duration)?;
         add(Figure::Core { rate }, flood.usage.core.as_secs_f64() / flood.seconds);
-    }
-    // Last, because it leaves thousands of connections in TIME_WAIT.
-    add(Figure::Connections, streams::connections(&middle, duration)?);
-    drop(middle);
-    let middle = Middle::start(kind, true)?;
-    for connections in [1, 8] {
-        let figure = Figure::Tcp { connections, offloads: true };
-        add(figure, streams::throughput(&middle, connections, duration)?);
     }
     Ok(())
 }

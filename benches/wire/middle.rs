@@ -143,8 +143,8 @@ impl Middle {
     }
 
     /// Lastack's process.
-    pub(crate) fn process(&self) -> Option<u32> {
-        self.process.as_ref().map(|process| process.child.id())
+    pub(crate) fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
     }
 }
 
@@ -176,7 +176,7 @@ fn track(lab: &Lab) -> Result<(), Failure> {
 }
 
 /// `lastack run` in the middle, ended when dropped, and killed by the kernel with this process.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     directory: PathBuf,
     /// Dropped, it lets the thread end that started the child, and to whose life the child's is tied.
@@ -207,6 +207,21 @@ impl Process {
         let mut process = Process { child, directory, keep: Some(keep), parent: Some(parent) };
         process.await_running(&said)?;
         Ok(process)
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// For how long its worker has been in turns that found something to do.
+    pub(crate) fn busy(&self) -> Result<Duration, Failure> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lastack"));
+        let output = command.args(["stats", "--json", "--socket"]).arg(socket(&self.directory)).output()?;
+        let stats: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        let seconds =
+            stats["workers"][0]["busy"].as_f64().ok_or("lastack stats says nothing of its worker")?;
+        Ok(Duration::try_from_secs_f64(seconds)?)
     }
 
     fn await_running(&mut self, said: &Path) -> Result<(), Failure> {
@@ -255,6 +270,10 @@ fn configure(kind: Kind, directory: &Path) -> String {
          [control]\nsocket = {:?}\n",
         port("inside", INSIDE_INTERFACE),
         port("outside", OUTSIDE_INTERFACE),
-        directory.join("control.sock").display().to_string()
+        socket(directory).display().to_string()
     )
+}
+
+fn socket(directory: &Path) -> PathBuf {
+    directory.join("control.sock")
 }

@@ -12,10 +12,10 @@ pub(crate) enum Figure {
     Packets { flows: u16 },
     /// Those that were offered.
     Offered { flows: u16 },
-    /// Nanoseconds of the middle's core for each of them.
+    /// Nanoseconds of the middle's work for each packet that arrives.
     PerPacket,
-    /// The share of Lastack's time that is spent in its own code.
-    UserShare,
+    /// The share of that which is spent in Lastack's own code.
+    OwnShare,
     /// The share of the middle's core that is used at this rate of packets.
     Core { rate: u64 },
     /// Bytes a second over TCP.
@@ -60,6 +60,11 @@ impl Table {
         median(&losses.collect::<Vec<_>>())
     }
 
+    /// Whether anything was measured for it.
+    fn has(&self, row: &Row) -> bool {
+        self.kinds.iter().any(|&kind| self.values.contains_key(&(row.figure, kind)))
+    }
+
     fn row(
         &self,
         f: &mut fmt::Formatter<'_>,
@@ -74,7 +79,7 @@ impl Table {
     }
 
     fn figures(&self, f: &mut fmt::Formatter<'_>, figures: &[Row]) -> fmt::Result {
-        for row in figures {
+        for row in figures.iter().filter(|row| self.has(row)) {
             let cell = |kind| self.median(row.figure, kind).map(|value| row.unit.show(value));
             self.row(f, row.title, cell)?;
             if let Figure::Packets { flows } = row.figure {
@@ -91,7 +96,7 @@ impl Table {
         for reference in references {
             writeln!(f, "\nAs multiples of *{}*:\n", reference.name())?;
             self.header(f, "")?;
-            for row in ROWS.iter().filter(|row| row.is_speed()) {
+            for row in ROWS.iter().filter(|row| row.is_speed() && self.has(row)) {
                 let cell = |kind| {
                     let ratio = self.median(row.figure, kind)? / self.median(row.figure, reference)?;
                     Some(format!("{ratio:.2}"))
@@ -141,7 +146,7 @@ impl Row {
             Figure::Packets { .. } | Figure::Tcp { .. } | Figure::Connections => true,
             Figure::Offered { .. }
             | Figure::PerPacket
-            | Figure::UserShare
+            | Figure::OwnShare
             | Figure::Core { .. }
             | Figure::RoundTrip { .. } => false,
         }
@@ -151,8 +156,8 @@ impl Row {
 const ROWS: [Row; 15] = [
     Row::new(Figure::Packets { flows: 1 }, "64-byte packets, 1 flow (M/s)", Unit::Millions),
     Row::new(Figure::Packets { flows: 1000 }, "64-byte packets, 1000 flows (M/s)", Unit::Millions),
-    Row::new(Figure::PerPacket, "… core 1 for each that arrives (ns)", Unit::Whole),
-    Row::new(Figure::UserShare, "… of Lastack's time, in its own code (%)", Unit::Percent),
+    Row::new(Figure::PerPacket, "… core 1 at work for each that arrives (ns)", Unit::Whole),
+    Row::new(Figure::OwnShare, "… of that, in Lastack's own code (%)", Unit::Percent),
     Row::new(Figure::Core { rate: 10_000 }, "core 1 at 10,000 packets/s (%)", Unit::Percent),
     Row::new(Figure::Core { rate: 0 }, "core 1 at rest (%)", Unit::Percent),
     Row::new(

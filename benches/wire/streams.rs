@@ -107,6 +107,13 @@ pub(crate) fn throughput(middle: &Middle, connections: usize, duration: Duration
     Ok(rate)
 }
 
+/// Opens a connection and closes it: whatever learns addresses from traffic knows both ends then.
+pub(crate) fn greet(middle: &Middle) -> Result<(), Failure> {
+    let (_listener, address) = listen(middle)?;
+    middle.lab.client.run(|| TcpStream::connect_timeout(&address, CONNECT))??;
+    Ok(())
+}
+
 fn send(mut stream: TcpStream, stop: &AtomicBool) -> Result<(), Failure> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let chunk = vec![0; CHUNK];
