@@ -1,32 +1,43 @@
 //! Who used a core for how long, as the kernel's clock ticks have it.
 //!
 //! ```text
-//!   /proc/stat        core 1: all that is not idle, whoever did it
+//!   /proc/stat        both cores: all that is not idle, whoever did it
 //!   /proc/PID/stat    Lastack: in the kernel, on its behalf
 //!   lastack stats     its worker: in turns that found something to do
 //! ```
 //!
 //! A worker that spins uses the whole core, whatever comes; what it does for packets is only what it says itself.
-//! The kernel looks once in a tick (4 ms at 250 Hz) at what runs, and charges it with the whole of it: good for
-//! sums over a second, and for nothing finer.
+//! The kernel measures how long a core is idle, but who uses it only by what runs when its clock ticks (4 ms at
+//! 250 Hz): sums over a second are good, nothing finer is.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
 use crate::middle::Process;
-use crate::{Failure, MIDDLE};
+use crate::{ENDS, Failure, MIDDLE};
 
 /// /proc counts in hundredths of a second on every architecture that Rust's standard library knows.
 const UNIT: Duration = Duration::from_millis(10);
 
-/// What was used since the machine, or the process, has started; or between two such moments.
+/// A moment, and what was used until then.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    at: Instant,
+    /// For how long each core has been idle since the machine has started.
+    idle: [Duration; 2],
+    worker: Option<Work>,
+}
+
+/// What was used between two moments.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
-    /// Of the middle's core, by whomever.
-    pub(crate) core: Duration,
+    /// Between them.
+    pub(crate) elapsed: Duration,
+    /// By whomever, of the ends' core and of the middle's.
+    pub(crate) cores: [Duration; 2],
     /// By Lastack's worker; none where the kernel is in the middle.
     worker: Option<Work>,
 }
@@ -40,29 +51,36 @@ struct Work {
     system: Duration,
 }
 
-impl Usage {
-    /// Until now; `process` is Lastack's, if there is one.
-    pub(crate) fn now(process: Option<&Process>) -> Result<Usage, Failure> {
-        let core =
-            core_busy(&fs::read_to_string("/proc/stat")?).ok_or("/proc/stat says nothing of core 1")?;
-        let Some(process) = process else { return Ok(Usage { core, worker: None }) };
-        let text = fs::read_to_string(format!("/proc/{}/stat", process.id()))?;
-        let system = system_time(&text).ok_or("/proc/PID/stat is not as it was")?;
-        Ok(Usage { core, worker: Some(Work { busy: process.busy()?, system }) })
+impl Moment {
+    /// Now; `process` is Lastack's, if there is one.
+    pub(crate) fn now(process: Option<&Process>) -> Result<Moment, Failure> {
+        let work = |process: &Process| {
+            let text = fs::read_to_string(format!("/proc/{}/stat", process.id()))?;
+            let system = system_time(&text).ok_or("/proc/PID/stat is not as it was")?;
+            Ok::<_, Failure>(Work { busy: process.busy()?, system })
+        };
+        let worker = process.map(work).transpose()?;
+        let stat = fs::read_to_string("/proc/stat")?;
+        let idle = |core| idle_time(&stat, core).ok_or("/proc/stat lacks a core");
+        Ok(Moment { at: Instant::now(), idle: [idle(ENDS)?, idle(MIDDLE)?], worker })
     }
 
     /// What was used between `before` and this.
-    pub(crate) fn since(&self, before: &Usage) -> Usage {
+    pub(crate) fn since(&self, before: &Moment) -> Usage {
+        let elapsed = self.at - before.at;
+        let used = |core: usize| elapsed.saturating_sub(self.idle[core].saturating_sub(before.idle[core]));
         let worker = self.worker.zip(before.worker).map(|(now, before)| Work {
             busy: now.busy.saturating_sub(before.busy),
             system: now.system.saturating_sub(before.system),
         });
-        Usage { core: self.core.saturating_sub(before.core), worker }
+        Usage { elapsed, cores: [used(0), used(1)], worker }
     }
+}
 
+impl Usage {
     /// For how long the middle was at work.
     pub(crate) fn at_work(&self) -> Duration {
-        self.worker.map_or(self.core, |worker| worker.busy)
+        self.worker.map_or(self.cores[1], |worker| worker.busy)
     }
 
     /// Which share of its work was done in Lastack's own code.
@@ -72,13 +90,12 @@ impl Usage {
     }
 }
 
-/// Of the line `cpu1 user nice system idle iowait irq softirq …`, all but the idle times.
-fn core_busy(stat: &str) -> Option<Duration> {
-    let name = format!("cpu{MIDDLE}");
+/// Of the line `cpuN user nice system idle iowait …`, both idle times.
+fn idle_time(stat: &str, core: usize) -> Option<Duration> {
+    let name = format!("cpu{core}");
     let line = stat.lines().find(|line| line.split(' ').next() == Some(&name))?;
-    let times: Vec<u32> = line.split_whitespace().skip(1).map_while(|number| number.parse().ok()).collect();
-    let busy: u32 = [0, 1, 2, 5, 6].into_iter().map(|at| times.get(at)).sum::<Option<u32>>()?;
-    Some(UNIT * busy)
+    let mut times = line.split_whitespace().skip(4).map_while(|number| number.parse::<u32>().ok());
+    Some(UNIT * (times.next()? + times.next()?))
 }
 
 /// The 15th of the line's words; the second is the name in parentheses, which may be anything.

@@ -1,20 +1,17 @@
-//! The smallest packets, as many as can be: an AF_XDP socket at the client's end sends, the interface at the
+//! The smallest packets, as many as can be: the kernel makes them at the client's end, the interface at the
 //! server's end counts.
 //!
 //! ```text
-//!   4096 frames, each a whole packet ─► TX ring ─► la-client ═ … ═ la-server ─► counted, and dropped
-//!     ▲                                              │
-//!     └────────────── completion ring ◄──────────────┘
+//!   injector ─► la-client ═ la-in [ middle ] la-out ═ la-server ─► counted, and dropped
 //! ```
 //!
-//! A packet is written once and sent again and again. Of the generator's core, most goes to the kernel's copy of
-//! each packet; what [`ceiling`] measures is all that can be offered. Where the middle has an XDP program, that
-//! core also brings each packet to it, and to the socket behind it: then less is offered.
+//! What [`alone`] measures is all that can be offered. Where the middle has an XDP program, the ends' core also
+//! runs it and brings each packet to the socket behind it: then less is offered. Where the middle's core
+//! cannot keep up, packets are dropped before it, as by a network card.
 //!
 //! The server has another address than the packets name while they come. Its kernel drops what is for
 //! somebody else at the first look, which is the least that a receiver can do.
 
-use std::collections::VecDeque;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -22,21 +19,25 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use af_xdp::{BindOptions, Copy, Descriptor, Socket, Umem, UmemOptions};
 use lastack::lab::{INSIDE_INTERFACE, Interface, Lab, Mac, Namespace, SERVER_INTERFACE};
 
-use crate::cores::{self, Usage};
-use crate::middle::{Middle, Process};
+use crate::cores::{self, Moment, Usage};
+use crate::injector::{Injector, Packet};
+use crate::middle::Middle;
 use crate::{ENDS, Failure, WARM_UP};
 
 /// 64 bytes on a wire, where four more check the frame.
 const LENGTH: usize = 60;
 const ETHERNET: usize = 14;
 const IPV4: usize = 20;
-/// Packets, and frames for them.
-const FRAMES: u32 = 4096;
-/// The most that are put into the ring at a time, and that one system call sends.
-const BURST: u32 = 256;
+/// Where UDP's source port and its checksum stand.
+const PORT: usize = ETHERNET + IPV4;
+const CHECKSUM: usize = PORT + 6;
+/// The most that are asked for at a time.
+const BURST: u64 = 8192;
+/// The pause between two bursts where there is a rate to keep. No part of a clock tick, so that ticks find the
+/// cores busy as often as they are.
+const PACE: Duration = Duration::from_micros(870);
 /// An address to which no packet is sent.
 const ELSEWHERE: Mac = Mac([2, 0, 0, 0, 0, 0x77]);
 
@@ -46,11 +47,28 @@ pub(crate) struct Flood {
     pub(crate) sent: u64,
     /// Packets that arrived at the server.
     pub(crate) received: u64,
-    pub(crate) seconds: f64,
     pub(crate) usage: Usage,
 }
 
-/// Sends packets of so many UDP flows, `rate` in a second or as many as can be.
+impl Flood {
+    /// In a second: sent, and arrived.
+    pub(crate) fn rates(&self) -> [f64; 2] {
+        [self.sent, self.received].map(|count| count as f64 / self.usage.elapsed.as_secs_f64())
+    }
+
+    /// Nanoseconds of the ends' core for each packet that arrived.
+    pub(crate) fn ends(&self) -> f64 {
+        self.each(self.usage.cores[0])
+    }
+
+    /// Nanoseconds for each packet that arrived.
+    pub(crate) fn each(&self, time: Duration) -> f64 {
+        time.as_secs_f64() * 1e9 / self.received as f64
+    }
+}
+
+/// Sends packets of so many UDP flows: `rate` in a second, in a burst every millisecond or so, or as many as
+/// can be.
 pub(crate) fn flood(
     middle: &Middle,
     flows: u16,
@@ -58,36 +76,38 @@ pub(crate) fn flood(
     duration: Duration,
 ) -> Result<Flood, Failure> {
     let sink = Sink::open(&middle.lab.server, SERVER_INTERFACE, Lab::SERVER_MAC)?;
-    let header = Header { next_hop: middle.next_hop(), server: middle.server() };
-    let generator = Generator::open(&middle.lab, &header, flows)?;
-    run(generator, &sink, rate, middle.process(), duration)
+    let flood = run(middle, flows, &sink, rate, duration);
+    middle.lab.middle.interface(INSIDE_INTERFACE)?.set_offloads(false)?;
+    flood
 }
 
-/// How many packets a second the generator can offer: they are counted as soon as they come out of its veth.
-pub(crate) fn ceiling(duration: Duration) -> Result<f64, Failure> {
+/// The generator alone: its packets are counted as soon as they come out of its veth.
+pub(crate) fn alone(rate: Option<u64>, duration: Duration) -> Result<Flood, Failure> {
     let middle = Middle::nothing()?;
     let sink = Sink::open(&middle.lab.middle, INSIDE_INTERFACE, ELSEWHERE)?;
-    let header = Header { next_hop: middle.next_hop(), server: middle.server() };
-    let generator = Generator::open(&middle.lab, &header, 1000)?;
-    let flood = run(generator, &sink, None, None, duration)?;
-    Ok(flood.received as f64 / flood.seconds)
+    run(&middle, 1000, &sink, rate, duration)
 }
 
 fn run(
-    generator: Generator,
+    middle: &Middle,
+    flows: u16,
     sink: &Sink<'_>,
     rate: Option<u64>,
-    process: Option<&Process>,
     duration: Duration,
 ) -> Result<Flood, Failure> {
+    // With GRO, a veth takes frames without socket buffers.
+    middle.lab.middle.interface(INSIDE_INTERFACE)?.set_offloads(true)?;
+    let interface = Interface::index(&middle.lab.client_interface()?);
+    let packet = packet(middle, flows);
     let sent = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
     let (count, end) = (Arc::clone(&sent), Arc::clone(&stop));
-    let thread = thread::Builder::new().name("generator".to_owned()).spawn(move || {
+    let thread = middle.lab.client.spawn("generator", move || {
         cores::bind(ENDS)?;
-        generator.run(rate, &count, &end)
+        generate(&Injector::new(interface, packet)?, rate, &count, &end)
     })?;
-    let look = || Ok::<_, Failure>((Instant::now(), sent.load(Relaxed), sink.count()?, Usage::now(process)?));
+    let process = middle.process();
+    let look = || Ok::<_, Failure>((sent.load(Relaxed), sink.count()?, Moment::now(process)?));
     thread::sleep(WARM_UP);
     let before = look();
     thread::sleep(duration);
@@ -95,12 +115,7 @@ fn run(
     stop.store(true, Relaxed);
     thread.join().map_err(|_| "the generator has panicked")??;
     let (before, after) = (before?, after?);
-    Ok(Flood {
-        sent: after.1 - before.1,
-        received: after.2 - before.2,
-        seconds: (after.0 - before.0).as_secs_f64(),
-        usage: after.3.since(&before.3),
-    })
+    Ok(Flood { sent: after.0 - before.0, received: after.1 - before.1, usage: after.2.since(&before.2) })
 }
 
 /// An interface that counts what comes to it, and to which none of it is addressed.
@@ -134,15 +149,30 @@ impl Drop for Sink<'_> {
     }
 }
 
+/// The packet, for a middle and its server.
+fn packet(middle: &Middle, flows: u16) -> Packet {
+    let mut bytes = vec![0; LENGTH];
+    let addresses = Addresses { next_hop: middle.next_hop(), server: middle.server() };
+    // Of the payload, two bytes are chosen so that the checksum is large enough to be counted down.
+    let fits = |bytes: &[u8]| u16::from_be_bytes([bytes[CHECKSUM], bytes[CHECKSUM + 1]]) > flows;
+    for salt in [0, 0x8000] {
+        addresses.write(salt, &mut bytes);
+        if fits(&bytes) {
+            break;
+        }
+    }
+    Packet { bytes, port: PORT as i16, checksum: CHECKSUM as i16, flows }
+}
+
 /// Where packets go.
-struct Header {
+struct Addresses {
     next_hop: Mac,
     server: Ipv4Addr,
 }
 
-impl Header {
-    /// A UDP packet of the flow with this number; all checksums are right.
-    fn write(&self, flow: u16, frame: &mut [u8]) {
+impl Addresses {
+    /// A UDP packet of the first flow; all checksums are right.
+    fn write(&self, salt: u16, frame: &mut [u8]) {
         let client = Lab::CLIENT.0;
         let (ethernet, packet) = frame.split_at_mut(ETHERNET);
         ethernet[..6].copy_from_slice(&self.next_hop.0);
@@ -159,10 +189,11 @@ impl Header {
         ip[10..12].copy_from_slice(&sum);
         let udp_length = (udp.len() as u16).to_be_bytes();
         udp.fill(0);
-        udp[..2].copy_from_slice(&(10_000 + flow).to_be_bytes());
+        udp[..2].copy_from_slice(&10_000_u16.to_be_bytes());
         // The port of "discard".
         udp[2..4].copy_from_slice(&9_u16.to_be_bytes());
         udp[4..6].copy_from_slice(&udp_length);
+        udp[8..10].copy_from_slice(&salt.to_be_bytes());
         let sum = checksum(&[&client.octets(), &self.server.octets(), &[0, 17], &udp_length, &*udp]);
         udp[6..8].copy_from_slice(&sum);
     }
@@ -178,61 +209,28 @@ fn checksum(parts: &[&[u8]]) -> [u8; 2] {
     (!sum as u16).to_be_bytes()
 }
 
-/// A socket that sends, and the packets for it.
-struct Generator {
-    socket: Socket,
-    /// In a queue, not on a stack: every packet has its turn.
-    packets: VecDeque<Descriptor>,
-}
-
-impl Generator {
-    fn open(lab: &Lab, header: &Header, flows: u16) -> Result<Generator, Failure> {
-        let index = Interface::index(&lab.client_interface()?);
-        let options = UmemOptions { frames: FRAMES, frame_size: 2048, ..UmemOptions::default() };
-        let (umem, frames) = Umem::new(&options)?;
-        let mut packets = VecDeque::with_capacity(FRAMES as usize);
-        for (number, mut frame) in frames.enumerate() {
-            header
-                .write((number % usize::from(flows)) as u16, &mut umem.whole_frame_mut(&mut frame)[..LENGTH]);
-            packets.extend(Descriptor::new(frame, 0, LENGTH));
+/// Sends until `stop`, and says in `sent` how much.
+fn generate(
+    injector: &Injector,
+    rate: Option<u64>,
+    sent: &AtomicU64,
+    stop: &AtomicBool,
+) -> Result<(), Failure> {
+    let start = Instant::now();
+    let mut count: u64 = 0;
+    while !stop.load(Relaxed) {
+        let due = rate.map_or(BURST, |rate| {
+            let by_now = (start.elapsed().as_secs_f64() * rate as f64) as u64;
+            by_now.saturating_sub(count).min(BURST)
+        });
+        if due > 0 {
+            injector.send(due as u32)?;
         }
-        let options = BindOptions {
-            rx: 0,
-            copy: Copy::Copy,
-            transmit_budget: Some(BURST),
-            ..BindOptions::new(index, 0)
-        };
-        let socket = lab.client.run(|| umem.bind(&options))??;
-        Ok(Generator { socket, packets })
-    }
-
-    /// Sends until `stop`, and says in `sent` how much.
-    fn run(self, rate: Option<u64>, sent: &AtomicU64, stop: &AtomicBool) -> Result<(), Failure> {
-        let Generator { socket, mut packets } = self;
-        let (Some(mut tx), Some(mut completion)) = (socket.tx, socket.completion) else {
-            return Err("the generator's socket has no rings".into());
-        };
-        let start = Instant::now();
-        let mut count: u64 = 0;
-        while !stop.load(Relaxed) {
-            completion.reap(usize::MAX, |frame| packets.extend(Descriptor::new(frame, 0, LENGTH)));
-            let due = rate.map_or(u64::MAX, |rate| {
-                let by_now = (start.elapsed().as_secs_f64() * rate as f64) as u64;
-                by_now.saturating_sub(count)
-            });
-            let room = u64::from(tx.free().min(BURST)).min(due) as usize;
-            for packet in packets.drain(..room.min(packets.len())) {
-                // There is room.
-                tx.push(packet).map_err(|_| "the ring is full after all")?;
-                count += 1;
-            }
-            tx.commit();
-            if tx.needs_wakeup() && due > 0 {
-                // Whether it has sent everything or not, the next turn goes on.
-                tx.wake()?;
-            }
-            sent.store(count, Relaxed);
+        count += due;
+        sent.store(count, Relaxed);
+        if rate.is_some() {
+            thread::sleep(PACE);
         }
-        Ok(())
     }
+    Ok(())
 }

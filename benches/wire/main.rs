@@ -18,12 +18,14 @@
 //! |---|---|
 //! | `middle` | what stands in the middle, and the lab around it |
 //! | `flood` | the smallest packets, as many as can be |
+//! | `injector` | where they come from |
 //! | `streams` | what real sockets see: TCP, round trips, connections |
 //! | `cores` | who used a core for how long |
 //! | `report` | medians and tables |
 
 mod cores;
 mod flood;
+mod injector;
 mod middle;
 mod report;
 mod streams;
@@ -45,6 +47,11 @@ type Failure = Box<dyn Error + Send + Sync>;
 const ENDS: usize = 0;
 /// The middle's.
 const MIDDLE: usize = 1;
+
+/// Packets a second when there is little to do.
+pub(crate) const CALM_RATE: u64 = 10_000;
+/// Packets a second that leave both cores some time.
+pub(crate) const BUSY_RATE: u64 = 200_000;
 
 /// How long something runs before it is measured.
 const WARM_UP: Duration = Duration::from_millis(200);
@@ -82,11 +89,14 @@ fn main() -> Result<(), Failure> {
     let mut table = Table::new(&kinds);
     let bar = progress(u64::from(arguments.rounds) * kinds.len() as u64);
     for round in 1..=arguments.rounds {
-        table.ceiling(flood::ceiling(duration)?);
+        if is_wanted("packets") {
+            table.ceiling(flood::alone(None, duration)?.rates()[1]);
+        }
+        let alone = if is_wanted("cores") { flood::alone(Some(BUSY_RATE), duration)?.ends() } else { 0.0 };
         for &kind in &kinds {
             bar.set_message(format!("round {round}: {}", kind.name()));
             // What cannot be measured once is said, and spoils nothing else.
-            measure(kind, duration, is_wanted, &mut |figure, value| table.add(kind, figure, value))
+            measure(kind, duration, is_wanted, alone, &mut |figure, value| table.add(kind, figure, value))
                 .unwrap_or_else(|error| bar.suspend(|| say(&format!("{}: {error}", kind.name()))));
             bar.inc(1);
         }
@@ -110,11 +120,12 @@ fn chosen(only: &[String]) -> Vec<Kind> {
     possible
 }
 
-/// Everything once, as far as `is_wanted`.
+/// Everything once, as far as `is_wanted`; `alone` is what [`cores`] wants to know.
 fn measure(
     kind: Kind,
     duration: Duration,
     is_wanted: impl Fn(&str) -> bool,
+    alone: f64,
     add: &mut dyn FnMut(Figure, f64),
 ) -> Result<(), Failure> {
     let middle = Middle::start(kind, false)?;
@@ -128,7 +139,7 @@ fn measure(
         packets(&middle, duration, add)?;
     }
     if is_wanted("cores") {
-        cores(&middle, duration, add)?;
+        cores(&middle, duration, alone, add)?;
     }
     // Last, because it leaves thousands of connections in TIME_WAIT.
     if is_wanted("connections") {
@@ -169,10 +180,11 @@ fn packets(middle: &Middle, duration: Duration, add: &mut dyn FnMut(Figure, f64)
     streams::greet(middle)?;
     for flows in [1, 1000] {
         let flood = flood::flood(middle, flows, None, duration)?;
-        add(Figure::Packets { flows }, flood.received as f64 / flood.seconds);
-        add(Figure::Offered { flows }, flood.sent as f64 / flood.seconds);
+        let [sent, received] = flood.rates();
+        add(Figure::Packets { flows }, received);
+        add(Figure::Offered { flows }, sent);
         if flows > 1 {
-            add(Figure::PerPacket, flood.usage.at_work().as_secs_f64() * 1e9 / flood.received as f64);
+            add(Figure::PerPacket, flood.each(flood.usage.at_work()));
             if let Some(share) = flood.usage.own_share() {
                 add(Figure::OwnShare, share);
             }
@@ -181,11 +193,19 @@ fn packets(middle: &Middle, duration: Duration, add: &mut dyn FnMut(Figure, f64)
     Ok(())
 }
 
-fn cores(middle: &Middle, duration: Duration, add: &mut dyn FnMut(Figure, f64)) -> Result<(), Failure> {
-    for rate in [0, 10_000] {
-        let flood = flood::flood(middle, 1000, Some(rate), duration)?;
-        add(Figure::Core { rate }, flood.usage.core.as_secs_f64() / flood.seconds);
+/// `alone` is what the generator takes of the ends' core for each packet when there is nothing behind it.
+fn cores(
+    middle: &Middle,
+    duration: Duration,
+    alone: f64,
+    add: &mut dyn FnMut(Figure, f64),
+) -> Result<(), Failure> {
+    for rate in [0, CALM_RATE] {
+        let usage = flood::flood(middle, 1000, Some(rate), duration)?.usage;
+        add(Figure::Core { rate }, usage.cores[1].as_secs_f64() / usage.elapsed.as_secs_f64());
     }
+    let flood = flood::flood(middle, 1000, Some(BUSY_RATE), duration)?;
+    add(Figure::BothCores, flood.each(flood.usage.at_work()) + flood.ends() - alone);
     Ok(())
 }
 

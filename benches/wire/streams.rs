@@ -80,18 +80,18 @@ fn rate_of(count: &AtomicU64, duration: Duration) -> f64 {
     (count.load(Relaxed) - before) as f64 / start.elapsed().as_secs_f64()
 }
 
-/// A listener in the server's namespace, which waits for no more than [`PATIENCE`].
-fn listen(middle: &Middle) -> Result<(TcpListener, SocketAddr), Failure> {
+/// A listener in the server's namespace, which waits for so long.
+fn listen(middle: &Middle, patience: Duration) -> Result<(TcpListener, SocketAddr), Failure> {
     let address = SocketAddr::from((middle.server(), 0));
     let listener = middle.lab.server.run(|| TcpListener::bind(address))??;
-    SockRef::from(&listener).set_read_timeout(Some(PATIENCE))?;
+    SockRef::from(&listener).set_read_timeout(Some(patience))?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }
 
 /// Bytes a second that arrive over so many TCP connections, from the client to the server.
 pub(crate) fn throughput(middle: &Middle, connections: usize, duration: Duration) -> Result<f64, Failure> {
-    let (listener, address) = listen(middle)?;
+    let (listener, address) = listen(middle, CONNECT)?;
     let received = Arc::new(AtomicU64::new(0));
     let mut crew = Crew::new();
     for _ in 0..connections {
@@ -109,7 +109,7 @@ pub(crate) fn throughput(middle: &Middle, connections: usize, duration: Duration
 
 /// Opens a connection and closes it: whatever learns addresses from traffic knows both ends then.
 pub(crate) fn greet(middle: &Middle) -> Result<(), Failure> {
-    let (_listener, address) = listen(middle)?;
+    let (_listener, address) = listen(middle, CONNECT)?;
     middle.lab.client.run(|| TcpStream::connect_timeout(&address, CONNECT))??;
     Ok(())
 }
@@ -220,7 +220,7 @@ fn ping(socket: &UdpSocket, pause: Duration, duration: Duration) -> Result<Vec<f
 
 /// Connections a second that are opened, accepted and closed again, the client closing first.
 pub(crate) fn connections(middle: &Middle, duration: Duration) -> Result<f64, Failure> {
-    let (listener, address) = listen(middle)?;
+    let (listener, address) = listen(middle, PATIENCE)?;
     let count = Arc::new(AtomicU64::new(0));
     let mut crew = Crew::new();
     crew.add(&middle.lab.server, move |stop| accept(&listener, stop))?;
