@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lastack::lab::{INSIDE_INTERFACE, Interface, Lab, Mac, Namespace, SERVER_INTERFACE};
+use lastack::lab::{INSIDE_INTERFACE, Interface, Lab, Mac, Namespace, SERVER_INTERFACE, VethEnd};
 
 use crate::cores::{self, Moment, Usage};
 use crate::injector::{Injector, Packet};
@@ -98,13 +98,16 @@ fn run(
     // With GRO, a veth takes frames without socket buffers.
     middle.lab.middle.interface(INSIDE_INTERFACE)?.set_offloads(true)?;
     let interface = Interface::index(&middle.lab.client_interface()?);
+    let ends = [VethEnd::new("la-idle"), VethEnd::new("la-nowhere")];
+    let (idle, _) = middle.lab.client.add_veth(&ends[0], &middle.lab.client, &ends[1])?;
+    let nowhere = idle.index();
     let packet = packet(middle, flows);
     let sent = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
     let (count, end) = (Arc::clone(&sent), Arc::clone(&stop));
     let thread = middle.lab.client.spawn("generator", move || {
         cores::bind(ENDS)?;
-        generate(&Injector::new(interface, packet)?, rate, &count, &end)
+        generate(&Injector::new(interface, nowhere, packet)?, rate, &count, &end)
     })?;
     let process = middle.process();
     let look = || Ok::<_, Failure>((sent.load(Relaxed), sink.count()?, Moment::now(process)?));
@@ -114,6 +117,7 @@ fn run(
     let after = look();
     stop.store(true, Relaxed);
     thread.join().map_err(|_| "the generator has panicked")??;
+    idle.delete()?;
     let (before, after) = (before?, after?);
     Ok(Flood { sent: after.0 - before.0, received: after.1 - before.1, usage: after.2.since(&before.2) })
 }

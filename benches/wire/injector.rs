@@ -8,6 +8,9 @@
 //! A socket, AF_XDP's included, has the kernel make a buffer and copy for every packet, which costs as much as
 //! what is to be measured; frames that an XDP program sends cost a tenth. They look to the other end as if they
 //! came from an XDP program of the interface, so that end must have an XDP program or GRO.
+//!
+//! The program is attached to an interface where nothing ever comes, for one reason: the kernel rewrites its own
+//! code for each test run of a program that it does not have in use, and waits for all cores to see that.
 #![allow(
     unsafe_code,
     reason = "bpf(2) has no safe form, and the loader that Lastack uses does not send live frames"
@@ -34,14 +37,19 @@ pub(crate) struct Packet {
 /// A program that sends a packet by the interface that it is said to have come from.
 pub(crate) struct Injector {
     program: OwnedFd,
+    /// Keeps it attached.
+    _idle: OwnedFd,
     packet: Packet,
     /// `struct xdp_md`: data, its end, metadata, interface, queue, the interface that it leaves by.
     context: [u32; 6],
 }
 
 impl Injector {
-    /// For the interface with this index, in the calling thread's network namespace.
-    pub(crate) fn new(interface: u32, packet: Packet) -> io::Result<Injector> {
+    /// For the interface with this index, in the calling thread's network namespace; nothing comes to `idle`.
+    pub(crate) fn new(interface: u32, idle: u32, packet: Packet) -> io::Result<Injector> {
+        const LINK_CREATE: u32 = 28;
+        const ATTACH_XDP: u32 = 37;
+        const NATIVE: u32 = 1 << 2;
         const PROGRAM_LOAD: u32 = 5;
         const XDP: u32 = 6;
         let code = code(&packet);
@@ -49,11 +57,13 @@ impl Injector {
         attributes.words(&[(0, XDP), (4, code.len() as u32)]);
         attributes.pointer(8, code.as_ptr().cast());
         attributes.pointer(16, c"GPL".as_ptr().cast());
-        let fd = attributes.call(PROGRAM_LOAD)?;
-        // SAFETY: the call has made this descriptor, and nobody else knows it.
-        let program = unsafe { OwnedFd::from_raw_fd(fd) };
+        let program = attributes.create(PROGRAM_LOAD)?;
+        let mut attributes = Attributes::default();
+        let fd = program.as_raw_fd().cast_unsigned();
+        attributes.words(&[(0, fd), (4, idle), (8, ATTACH_XDP), (12, NATIVE)]);
+        let link = attributes.create(LINK_CREATE)?;
         let context = [0, packet.bytes.len() as u32, 0, interface, 0, 0];
-        Ok(Injector { program, packet, context })
+        Ok(Injector { program, _idle: link, packet, context })
     }
 
     /// Sends so many packets, flows at random; from a thread in the namespace of the interface.
@@ -129,9 +139,16 @@ impl Attributes {
         self.0[at / 4..at / 4 + 2].copy_from_slice(&words);
     }
 
+    /// bpf(2), for a command that makes something.
+    fn create(&self, command: u32) -> io::Result<OwnedFd> {
+        let fd = self.call(command)?;
+        // SAFETY: the call has made this descriptor, and nobody else knows it.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
     /// bpf(2).
     fn call(&self, command: u32) -> io::Result<i32> {
-        // SAFETY: both callers set addresses of values that live longer than the call, each with its length, and
+        // SAFETY: all callers set addresses of values that live longer than the call, each with its length, and
         // the kernel only reads from them.
         let result = unsafe { libc::syscall(libc::SYS_bpf, command, self.0.as_ptr(), size_of_val(&self.0)) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }
