@@ -5,9 +5,7 @@
 //!   injector ─► la-client ═ la-in [ middle ] la-out ═ la-server ─► counted, and dropped
 //! ```
 //!
-//! What [`alone`] measures is all that can be offered. Where the middle has an XDP program, the ends' core also
-//! runs it and brings each packet to the socket behind it: then less is offered. Where the middle's core
-//! cannot keep up, packets are dropped before it, as by a network card.
+//! More is offered than the middle can take, and what it cannot is dropped before it, as by a network card.
 //!
 //! The server has another address than the packets name while they come. Its kernel drops what is for
 //! somebody else at the first look, which is the least that a receiver can do.
@@ -82,10 +80,10 @@ pub(crate) fn flood(
 }
 
 /// The generator alone: its packets are counted as soon as they come out of its veth.
-pub(crate) fn alone(rate: Option<u64>, duration: Duration) -> Result<Flood, Failure> {
+pub(crate) fn alone(rate: u64, duration: Duration) -> Result<Flood, Failure> {
     let middle = Middle::nothing()?;
     let sink = Sink::open(&middle.lab.middle, INSIDE_INTERFACE, ELSEWHERE)?;
-    run(&middle, 1000, &sink, rate, duration)
+    run(&middle, 1000, &sink, Some(rate), duration)
 }
 
 fn run(

@@ -89,10 +89,7 @@ fn main() -> Result<(), Failure> {
     let mut table = Table::new(&kinds);
     let bar = progress(u64::from(arguments.rounds) * kinds.len() as u64);
     for round in 1..=arguments.rounds {
-        if is_wanted("packets") {
-            table.ceiling(flood::alone(None, duration)?.rates()[1]);
-        }
-        let alone = if is_wanted("cores") { flood::alone(Some(BUSY_RATE), duration)?.ends() } else { 0.0 };
+        let alone = if is_wanted("cores") { flood::alone(BUSY_RATE, duration)?.ends() } else { 0.0 };
         for &kind in &kinds {
             bar.set_message(format!("round {round}: {}", kind.name()));
             // What cannot be measured once is said, and spoils nothing else.

@@ -33,21 +33,15 @@ pub(crate) enum Figure {
 pub(crate) struct Table {
     kinds: Vec<Kind>,
     values: BTreeMap<(Figure, Kind), Vec<f64>>,
-    ceilings: Vec<f64>,
 }
 
 impl Table {
     pub(crate) fn new(kinds: &[Kind]) -> Table {
-        Table { kinds: kinds.to_vec(), values: BTreeMap::new(), ceilings: Vec::new() }
+        Table { kinds: kinds.to_vec(), values: BTreeMap::new() }
     }
 
     pub(crate) fn add(&mut self, kind: Kind, figure: Figure, value: f64) {
         self.values.entry((figure, kind)).or_default().push(value);
-    }
-
-    /// The most that the generator could have offered, in packets a second.
-    pub(crate) fn ceiling(&mut self, rate: f64) {
-        self.ceilings.push(rate);
     }
 
     fn median(&self, figure: Figure, kind: Kind) -> Option<f64> {
@@ -86,8 +80,11 @@ impl Table {
             let cell = |kind| self.median(row.figure, kind).map(|value| row.unit.show(value));
             self.row(f, row.title, cell)?;
             if let Figure::Packets { flows } = row.figure {
+                let offered = Figure::Offered { flows };
+                let cell = |kind| self.median(offered, kind).map(|value| Unit::Millions.show(value));
+                self.row(f, "… offered (M/s)", cell)?;
                 let cell = |kind| self.loss(flows, kind).map(|loss| Unit::Percent.show(loss));
-                self.row(f, "… of those offered, lost (%)", cell)?;
+                self.row(f, "… of these, lost (%)", cell)?;
             }
         }
         Ok(())
@@ -120,13 +117,6 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.header(f, "median of all rounds")?;
         self.figures(f, &ROWS)?;
-        if let Some(ceiling) = median(&self.ceilings) {
-            writeln!(
-                f,
-                "\nThe generator alone, counted at the other end of its veth: {} M packets/s.",
-                Unit::Millions.show(ceiling)
-            )?;
-        }
         self.ratios(f)
     }
 }
