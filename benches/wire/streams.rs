@@ -119,7 +119,8 @@ fn send(mut stream: TcpStream, stop: &AtomicBool) -> Result<(), Failure> {
     let chunk = vec![0; CHUNK];
     while !stop.load(Relaxed) {
         match stream.write(&chunk) {
-            Err(error) if !is_patience(&error) => return Err(error.into()),
+            // The receiver may have left already.
+            Err(error) if !is_patience(&error) && !stop.load(Relaxed) => return Err(error.into()),
             Ok(_) | Err(_) => {}
         }
     }
