@@ -1,7 +1,6 @@
 //! Packets on their way through a worker: up to 32, each in one frame or several.
 
 use af_xdp::{Descriptor, Umem};
-use arrayvec::ArrayVec;
 
 use super::plan::MAX_PARTS;
 use crate::shard::BURST;
@@ -26,23 +25,24 @@ pub(super) struct Slot {
     pub(super) parts: usize,
 }
 
-/// A burst of packets.
+/// A burst of packets. Both lists have room for the largest from the start; on the heap, because a worker's
+/// bursts change places with each other several times for each of them.
 #[derive(Debug)]
 pub(super) struct Burst {
     /// Their frames, packet after packet.
     pub(super) descriptors: Vec<Descriptor>,
     /// The packets.
-    pub(super) slots: ArrayVec<Slot, BURST>,
+    pub(super) slots: Vec<Slot>,
 }
 
 impl Burst {
     pub(super) fn new() -> Burst {
-        Burst { descriptors: Vec::with_capacity(BURST * MAX_PARTS), slots: ArrayVec::new() }
+        Burst { descriptors: Vec::with_capacity(BURST * MAX_PARTS), slots: Vec::with_capacity(BURST) }
     }
 
     /// Without even room: what stands in for one that is in use.
     pub(super) const fn nothing() -> Burst {
-        Burst { descriptors: Vec::new(), slots: ArrayVec::new_const() }
+        Burst { descriptors: Vec::new(), slots: Vec::new() }
     }
 
     /// Whether a packet may lie deeper in its frame than the XDP program looks for what it steers by, so that it

@@ -111,19 +111,22 @@ struct Found {
 impl Worker {
     /// Works until `stop`, then until nothing is left in its rings.
     pub(super) fn run(mut self, stop: &AtomicBool) {
-        let mut idle_since = self.clock.now();
+        // One look at the clock for each turn: the end of one is the beginning of the next.
+        let mut began = self.clock.now();
+        let mut idle_since = began;
         while !stop.load(Relaxed) {
-            let began = self.clock.now();
             let found = self.turn(began);
+            let mut ended = self.clock.now();
             if found.packets > 0 || found.more {
-                idle_since = began;
-                let spent = self.clock.now().nanoseconds() - began.nanoseconds();
-                self.state.work.busy_nanoseconds += spent;
-            } else if self.wait == Wait::Adaptive && began.nanoseconds() - idle_since.nanoseconds() > PATIENCE
+                self.state.work.busy_nanoseconds += ended.nanoseconds() - began.nanoseconds();
+                idle_since = ended;
+            } else if self.wait == Wait::Adaptive && ended.nanoseconds() - idle_since.nanoseconds() > PATIENCE
             {
-                self.sleep(began);
-                idle_since = self.clock.now();
+                self.sleep(ended);
+                ended = self.clock.now();
+                idle_since = ended;
             }
+            began = ended;
         }
         self.finish();
     }

@@ -84,6 +84,25 @@ fn client_and_server_reach_each_other_through_the_kernel_as_a_router() {
 }
 
 #[test]
+fn the_middle_alone_works_on_its_arrivals_on_the_core_that_is_asked_for() {
+    if !is_root("lab: the middle's core") {
+        return;
+    }
+    let lab = Lab::router(&Options { middle_core: Some(0), ..Options::default() }).unwrap();
+    let masks = [&lab.middle, &lab.client].map(|namespace| {
+        let mask = namespace.run(|| std::fs::read_to_string("/proc/sys/net/core/rps_default_mask"));
+        u32::from_str_radix(mask.unwrap().unwrap().trim(), 16).unwrap()
+    });
+    // Bit 0 is core 0; no bit is the sender's core.
+    assert_eq!(masks, [1, 0]);
+    let (mut client, mut server) = connected(&lab, SocketAddr::new(Lab::ROUTED_SERVER.0.into(), 80));
+    client.write_all(b"steered").unwrap();
+    let mut received = [0; 7];
+    server.read_exact(&mut received).unwrap();
+    assert_eq!(&received, b"steered");
+}
+
+#[test]
 fn without_something_in_the_middle_nothing_crosses() {
     if !is_root("lab: nothing crosses") {
         return;

@@ -1,0 +1,238 @@
+//! The smallest packets, as many as can be: the kernel makes them at the client's end, the interface at the
+//! server's end counts.
+//!
+//! ```text
+//!   injector ─► la-client ═ la-in [ middle ] la-out ═ la-server ─► counted, and dropped
+//! ```
+//!
+//! More is offered than the middle can take, and what it cannot is dropped before it, as by a network card.
+//!
+//! The server has another address than the packets name while they come. Its kernel drops what is for
+//! somebody else at the first look, which is the least that a receiver can do.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lastack::lab::{INSIDE_INTERFACE, Interface, Lab, Mac, Namespace, SERVER_INTERFACE, VethEnd};
+
+use crate::cores::{self, Moment, Usage};
+use crate::injector::{Injector, Packet};
+use crate::middle::Middle;
+use crate::{ENDS, Failure, WARM_UP};
+
+/// 64 bytes on a wire, where four more check the frame.
+const LENGTH: usize = 60;
+const ETHERNET: usize = 14;
+const IPV4: usize = 20;
+/// Where UDP's source port and its checksum stand.
+const PORT: usize = ETHERNET + IPV4;
+const CHECKSUM: usize = PORT + 6;
+/// The most that are asked for at a time.
+const BURST: u64 = 8192;
+/// The pause between two bursts where there is a rate to keep. No part of a clock tick, so that ticks find the
+/// cores busy as often as they are.
+const PACE: Duration = Duration::from_micros(870);
+/// An address to which no packet is sent.
+const ELSEWHERE: Mac = Mac([2, 0, 0, 0, 0, 0x77]);
+
+/// What was seen while a flood lasted.
+pub(crate) struct Flood {
+    /// Packets that the generator has given to the kernel.
+    pub(crate) sent: u64,
+    /// Packets that arrived at the server.
+    pub(crate) received: u64,
+    pub(crate) usage: Usage,
+}
+
+impl Flood {
+    /// In a second: sent, and arrived.
+    pub(crate) fn rates(&self) -> [f64; 2] {
+        [self.sent, self.received].map(|count| count as f64 / self.usage.elapsed.as_secs_f64())
+    }
+
+    /// Nanoseconds of the ends' core for each packet that arrived.
+    pub(crate) fn ends(&self) -> f64 {
+        self.each(self.usage.cores[0])
+    }
+
+    /// Nanoseconds for each packet that arrived.
+    pub(crate) fn each(&self, time: Duration) -> f64 {
+        time.as_secs_f64() * 1e9 / self.received as f64
+    }
+}
+
+/// Sends packets of so many UDP flows: `rate` in a second, in a burst every millisecond or so, or as many as
+/// can be.
+pub(crate) fn flood(
+    middle: &Middle,
+    flows: u16,
+    rate: Option<u64>,
+    duration: Duration,
+) -> Result<Flood, Failure> {
+    let sink = Sink::open(&middle.lab.server, SERVER_INTERFACE, Lab::SERVER_MAC)?;
+    let flood = run(middle, flows, &sink, rate, duration);
+    middle.lab.middle.interface(INSIDE_INTERFACE)?.set_offloads(false)?;
+    flood
+}
+
+/// The generator alone: its packets are counted as soon as they come out of its veth.
+pub(crate) fn alone(rate: u64, duration: Duration) -> Result<Flood, Failure> {
+    let middle = Middle::nothing()?;
+    let sink = Sink::open(&middle.lab.middle, INSIDE_INTERFACE, ELSEWHERE)?;
+    run(&middle, 1000, &sink, Some(rate), duration)
+}
+
+fn run(
+    middle: &Middle,
+    flows: u16,
+    sink: &Sink<'_>,
+    rate: Option<u64>,
+    duration: Duration,
+) -> Result<Flood, Failure> {
+    // With GRO, a veth takes frames without socket buffers.
+    middle.lab.middle.interface(INSIDE_INTERFACE)?.set_offloads(true)?;
+    let interface = Interface::index(&middle.lab.client_interface()?);
+    let ends = [VethEnd::new("la-idle"), VethEnd::new("la-nowhere")];
+    let (idle, _) = middle.lab.client.add_veth(&ends[0], &middle.lab.client, &ends[1])?;
+    let nowhere = idle.index();
+    let packet = packet(middle, flows);
+    let sent = Arc::new(AtomicU64::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let (count, end) = (Arc::clone(&sent), Arc::clone(&stop));
+    let thread = middle.lab.client.spawn("generator", move || {
+        cores::bind(ENDS)?;
+        generate(&Injector::new(interface, nowhere, packet)?, rate, &count, &end)
+    })?;
+    let process = middle.process();
+    let look = || Ok::<_, Failure>((sent.load(Relaxed), sink.count()?, Moment::now(process)?));
+    thread::sleep(WARM_UP);
+    let before = look();
+    thread::sleep(duration);
+    let after = look();
+    stop.store(true, Relaxed);
+    thread.join().map_err(|_| "the generator has panicked")??;
+    idle.delete()?;
+    let (before, after) = (before?, after?);
+    Ok(Flood { sent: after.0 - before.0, received: after.1 - before.1, usage: after.2.since(&before.2) })
+}
+
+/// An interface that counts what comes to it, and to which none of it is addressed.
+struct Sink<'a> {
+    namespace: &'a Namespace,
+    interface: &'static str,
+    /// The hardware address that it has otherwise.
+    mac: Mac,
+}
+
+impl<'a> Sink<'a> {
+    fn open(namespace: &'a Namespace, interface: &'static str, mac: Mac) -> Result<Sink<'a>, Failure> {
+        namespace.interface(interface)?.set_mac(ELSEWHERE)?;
+        Ok(Sink { namespace, interface, mac })
+    }
+
+    /// How many packets have come since it was made.
+    fn count(&self) -> Result<u64, Failure> {
+        let text = self.namespace.run(|| fs::read_to_string("/proc/thread-self/net/dev"))??;
+        let prefix = format!("{}:", self.interface);
+        let numbers = text.lines().find_map(|line| line.trim_start().strip_prefix(&prefix));
+        let count = numbers.and_then(|numbers| numbers.split_whitespace().nth(1));
+        Ok(count.ok_or("the interface that counts is gone")?.parse()?)
+    }
+}
+
+impl Drop for Sink<'_> {
+    fn drop(&mut self) {
+        // What would fail then says so itself.
+        let _ = self.namespace.interface(self.interface).and_then(|interface| interface.set_mac(self.mac));
+    }
+}
+
+/// The packet, for a middle and its server.
+fn packet(middle: &Middle, flows: u16) -> Packet {
+    let mut bytes = vec![0; LENGTH];
+    let addresses = Addresses { next_hop: middle.next_hop(), server: middle.server() };
+    // Of the payload, two bytes are chosen so that the checksum is large enough to be counted down.
+    let fits = |bytes: &[u8]| u16::from_be_bytes([bytes[CHECKSUM], bytes[CHECKSUM + 1]]) > flows;
+    for salt in [0, 0x8000] {
+        addresses.write(salt, &mut bytes);
+        if fits(&bytes) {
+            break;
+        }
+    }
+    Packet { bytes, port: PORT as i16, checksum: CHECKSUM as i16, flows }
+}
+
+/// Where packets go.
+struct Addresses {
+    next_hop: Mac,
+    server: Ipv4Addr,
+}
+
+impl Addresses {
+    /// A UDP packet of the first flow; all checksums are right.
+    fn write(&self, salt: u16, frame: &mut [u8]) {
+        let client = Lab::CLIENT.0;
+        let (ethernet, packet) = frame.split_at_mut(ETHERNET);
+        ethernet[..6].copy_from_slice(&self.next_hop.0);
+        ethernet[6..12].copy_from_slice(&Lab::CLIENT_MAC.0);
+        ethernet[12..].copy_from_slice(&[0x08, 0x00]);
+        let (ip, udp) = packet.split_at_mut(IPV4);
+        let length = (IPV4 + udp.len()) as u16;
+        // Version and header length; don't fragment; 64 hops; UDP.
+        ip.copy_from_slice(&[0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        ip[2..4].copy_from_slice(&length.to_be_bytes());
+        ip[12..16].copy_from_slice(&client.octets());
+        ip[16..].copy_from_slice(&self.server.octets());
+        let sum = checksum(&[&*ip]);
+        ip[10..12].copy_from_slice(&sum);
+        let udp_length = (udp.len() as u16).to_be_bytes();
+        udp.fill(0);
+        udp[..2].copy_from_slice(&10_000_u16.to_be_bytes());
+        // The port of "discard".
+        udp[2..4].copy_from_slice(&9_u16.to_be_bytes());
+        udp[4..6].copy_from_slice(&udp_length);
+        udp[8..10].copy_from_slice(&salt.to_be_bytes());
+        let sum = checksum(&[&client.octets(), &self.server.octets(), &[0, 17], &udp_length, &*udp]);
+        udp[6..8].copy_from_slice(&sum);
+    }
+}
+
+/// The Internet checksum (RFC 1071) of parts of even length.
+fn checksum(parts: &[&[u8]]) -> [u8; 2] {
+    let words = parts.iter().flat_map(|part| part.chunks_exact(2));
+    let mut sum: u32 = words.map(|word| u32::from(word[0]) << 8 | u32::from(word[1])).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    (!sum as u16).to_be_bytes()
+}
+
+/// Sends until `stop`, and says in `sent` how much.
+fn generate(
+    injector: &Injector,
+    rate: Option<u64>,
+    sent: &AtomicU64,
+    stop: &AtomicBool,
+) -> Result<(), Failure> {
+    let start = Instant::now();
+    let mut count: u64 = 0;
+    while !stop.load(Relaxed) {
+        let due = rate.map_or(BURST, |rate| {
+            let by_now = (start.elapsed().as_secs_f64() * rate as f64) as u64;
+            by_now.saturating_sub(count).min(BURST)
+        });
+        if due > 0 {
+            injector.send(due as u32)?;
+        }
+        count += due;
+        sent.store(count, Relaxed);
+        if rate.is_some() {
+            thread::sleep(PACE);
+        }
+    }
+    Ok(())
+}
