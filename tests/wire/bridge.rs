@@ -15,7 +15,8 @@ use crate::{eventually, is_root};
 
 /// As a kernel is by default: checksums and segmentation are left to hardware that is not there, so that
 /// every TCP and UDP checksum that the bridge sees is only begun.
-const OFFLOADS: Options = Options { queues: 1, mtu: 1500, offloads: true, fixed_neighbours: false };
+const OFFLOADS: Options =
+    Options { queues: 1, mtu: 1500, offloads: true, fixed_neighbours: false, middle_core: None };
 
 #[test]
 fn http_of_a_gibibyte_arrives_with_the_right_checksum() {
