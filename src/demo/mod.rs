@@ -8,7 +8,7 @@
 //!                 └──────────────────────── compared ────────────────────────────┘
 //! ```
 //!
-//! Eight connections are played at once ([`scenario`]): requests over both IP versions, a half-close with a
+//! Eight connections are played at once (`scenario`): requests over both IP versions, a half-close with a
 //! download behind it, an abort, a refusal, a port that is used again while its last connection is in
 //! TIME_WAIT, a SYN that nobody answers at first, a server that forgets to close. At each moment that a script
 //! names, the sockets' states are asked of the two kernels and the connection's of the middlebox, and all are

@@ -74,7 +74,7 @@ impl Offloads {
 ///
 /// # Errors
 ///
-/// As [`features`].
+/// As `features`.
 pub fn offloads(name: &str) -> io::Result<Offloads> {
     Ok(Offloads { on: features(name)?.into_iter().filter(|name| matters(name)).collect() })
 }

@@ -8,7 +8,7 @@
 //!                       Stats, Stats ─ Moment ──┘  rates are differences of two answers
 //! ```
 //!
-//! [`App`] and [`draw`] are pure: what was heard and pressed goes in, a screen comes out, and a test looks at
+//! `App` and `draw` are pure: what was heard and pressed goes in, a screen comes out, and a test looks at
 //! it without a terminal. Only `feed` knows the socket and only `screen` the terminal.
 //!
 //! Life cycle: the command line calls [`run`] once. It connects before it takes the terminal, so that what is

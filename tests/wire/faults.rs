@@ -307,7 +307,10 @@ fn generic_mode_works_and_warns_auto_is_native_and_a_veth_has_no_zero_copy() {
     let setup = Setup { port: "xdp = \"zero-copy\"\n", ..Setup::default() };
     let (status, said) = site.refused(&site.configuration(&setup), &[]);
     assert_eq!(status, Some(1), "{said}");
-    assert!(said.starts_with("port \"inside\": la-in, queue 0: ") && said.contains("zero copy"), "{said}");
+    assert!(
+        said.starts_with("port \"inside\": la-in, queue 0: ") && said.contains("cannot do without copying"),
+        "{said}"
+    );
     site.assert_clean();
 }
 
