@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Frames go with their packets: the UMEM is one for all workers. A full ring loses the packet, counted
-//! (`hand_over_full`); nobody waits.
+//! (`hand_over_full`). The rings are lock-free: an end may spin for a moment while the other one is in the
+//! middle of its step.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};

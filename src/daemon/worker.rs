@@ -6,7 +6,7 @@
 //!           commands, timers ──► fill rings ──► show numbers     └─► another worker, if it is that one's
 //! ```
 //!
-//! The worker never waits for anybody and takes no lock but one that it may find taken (see
+//! The worker waits for nobody's work, and takes no lock but one that it may find taken (see
 //! [`super::socket`]). When there is nothing to do it spins (`busy`) or, after a while, sleeps until a
 //! socket, another worker or the next timer wakes it (`adaptive`).
 

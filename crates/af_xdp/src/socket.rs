@@ -135,7 +135,8 @@ impl BindOptions {
 pub struct Statistics {
     /// Packets that were lost, but for those in `rx_ring_full`: the fill ring was empty, or a packet too long.
     pub rx_dropped: u64,
-    /// Invalid addresses in the fill ring: 0, since a [`Frame`](crate::Frame) is valid.
+    /// Invalid descriptors in the receive ring, which the kernel writes itself: 0. It does not count invalid
+    /// addresses in the fill ring; there are none, since a [`Frame`](crate::Frame) is valid.
     pub rx_invalid: u64,
     /// Descriptors of packets that were not sent because they have too many frames: more than 18
     /// (CONFIG_MAX_SKB_FRAGS + 1) in copy mode. Nothing else in a [`Descriptor`](crate::Descriptor) is invalid.
