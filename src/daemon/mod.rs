@@ -13,9 +13,11 @@
 //! | `plan` | what will be opened: pure |
 //! | `setup` | opening it, in the kernel's order |
 //! | `worker` | a worker's turn |
+//! | `forward` | what becomes of packets once they are judged |
+//! | `owners` | packets whose connection lives elsewhere |
 //! | `socket`, `burst`, `frames` | its rings, its packets, its frames |
 //! | `held` | fragments that wait for the rest of their datagram |
-//! | `handover` | from worker to worker |
+//! | `handover` | the rings from worker to worker |
 //! | `ears` | what it hears of its shard |
 //! | `attend` | the main thread: signals, links, operators |
 //!
@@ -29,9 +31,11 @@ mod attend;
 mod burst;
 mod ears;
 mod error;
+mod forward;
 mod frames;
 mod handover;
 mod held;
+mod owners;
 mod plan;
 mod setup;
 mod socket;
