@@ -1,16 +1,19 @@
-//! The smallest packets, as many as can be: the kernel makes them at the client's end, the interface at the
-//! server's end counts.
+//! The smallest packets, as many as can be, from either of two sources; the interface at the server's end counts.
 //!
 //! ```text
-//!   injector ─► la-client ═ la-in [ middle ] la-out ═ la-server ─► counted, and dropped
+//!   generator ─► la-client ═ la-in [ middle ] la-out ═ la-server ─► counted, and dropped
 //! ```
 //!
-//! More is offered than the middle can take, and what it cannot is dropped before it, as by a network card.
+//! Neither source is fair to all. A socket's buffers are what the kernel passes on best, but making them takes the
+//! ends' core, and where the middle has an XDP program that core has to run it, too: it cannot offer what Lastack
+//! could take. Frames are cheap, but the kernel has to make buffers of them, and to give their memory back across
+//! cores. So both are measured.
 //!
 //! The server has another address than the packets name while they come. Its kernel drops what is for
 //! somebody else at the first look, which is the least that a receiver can do.
 
 use std::fs;
+use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -20,17 +23,15 @@ use std::time::{Duration, Instant};
 use lastack::lab::{INSIDE_INTERFACE, Interface, Lab, Mac, Namespace, SERVER_INTERFACE, VethEnd};
 
 use crate::cores::{self, Moment, Usage};
-use crate::injector::{Injector, Packet};
+use crate::injector::Injector;
 use crate::middle::Middle;
+use crate::sender::Sender;
 use crate::{ENDS, Failure, WARM_UP};
 
 /// 64 bytes on a wire, where four more check the frame.
 const LENGTH: usize = 60;
 const ETHERNET: usize = 14;
 const IPV4: usize = 20;
-/// Where UDP's source port and its checksum stand.
-const PORT: usize = ETHERNET + IPV4;
-const CHECKSUM: usize = PORT + 6;
 /// The most that are asked for at a time.
 const BURST: u64 = 8192;
 /// The pause between two bursts where there is a rate to keep. No part of a clock tick, so that ticks find the
@@ -38,6 +39,15 @@ const BURST: u64 = 8192;
 const PACE: Duration = Duration::from_micros(870);
 /// An address to which no packet is sent.
 const ELSEWHERE: Mac = Mac([2, 0, 0, 0, 0, 0x77]);
+
+/// Where packets come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    /// An AF_XDP socket.
+    Socket,
+    /// Frames of an XDP program.
+    Frames,
+}
 
 /// What was seen while a flood lasted.
 pub(crate) struct Flood {
@@ -69,13 +79,15 @@ impl Flood {
 /// can be.
 pub(crate) fn flood(
     middle: &Middle,
+    source: Source,
     flows: u16,
     rate: Option<u64>,
     duration: Duration,
 ) -> Result<Flood, Failure> {
     let sink = Sink::open(&middle.lab.server, SERVER_INTERFACE, Lab::SERVER_MAC)?;
-    let flood = run(middle, flows, &sink, rate, duration);
-    middle.lab.middle.interface(INSIDE_INTERFACE)?.set_offloads(false)?;
+    use_gro(&middle.lab, source == Source::Frames)?;
+    let flood = run(middle, source, flows, &sink, rate, duration);
+    use_gro(&middle.lab, false)?;
     flood
 }
 
@@ -83,29 +95,46 @@ pub(crate) fn flood(
 pub(crate) fn alone(rate: u64, duration: Duration) -> Result<Flood, Failure> {
     let middle = Middle::nothing()?;
     let sink = Sink::open(&middle.lab.middle, INSIDE_INTERFACE, ELSEWHERE)?;
-    run(&middle, 1000, &sink, Some(rate), duration)
+    run(&middle, Source::Socket, 1000, &sink, Some(rate), duration)
+}
+
+/// Gives two interfaces queues of their own, which a veth has with GRO: the middle's first, which then takes
+/// frames without socket buffers, and the server's, whose packets would otherwise wait, and be lost, in the same
+/// queue of the middle's core as those that have not been forwarded yet.
+fn use_gro(lab: &Lab, on: bool) -> Result<(), Failure> {
+    lab.middle.interface(INSIDE_INTERFACE)?.set_offloads(on)?;
+    lab.server.interface(SERVER_INTERFACE)?.set_offloads(on)?;
+    Ok(())
 }
 
 fn run(
     middle: &Middle,
+    source: Source,
     flows: u16,
     sink: &Sink<'_>,
     rate: Option<u64>,
     duration: Duration,
 ) -> Result<Flood, Failure> {
-    // With GRO, a veth takes frames without socket buffers.
-    middle.lab.middle.interface(INSIDE_INTERFACE)?.set_offloads(true)?;
     let interface = Interface::index(&middle.lab.client_interface()?);
     let ends = [VethEnd::new("la-idle"), VethEnd::new("la-nowhere")];
     let (idle, _) = middle.lab.client.add_veth(&ends[0], &middle.lab.client, &ends[1])?;
     let nowhere = idle.index();
-    let packet = packet(middle, flows);
+    let packet = Packet::new(middle, flows);
     let sent = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
     let (count, end) = (Arc::clone(&sent), Arc::clone(&stop));
     let thread = middle.lab.client.spawn("generator", move || {
         cores::bind(ENDS)?;
-        generate(&Injector::new(interface, nowhere, packet)?, rate, &count, &end)
+        match source {
+            Source::Socket => {
+                let mut sender = Sender::new(interface, &packet)?;
+                generate(|most| sender.send(most), rate, &count, &end)
+            }
+            Source::Frames => {
+                let injector = Injector::new(interface, nowhere, packet)?;
+                generate(|most| injector.send(most).map(|()| most), rate, &count, &end)
+            }
+        }
     })?;
     let process = middle.process();
     let look = || Ok::<_, Failure>((sent.load(Relaxed), sink.count()?, Moment::now(process)?));
@@ -151,19 +180,47 @@ impl Drop for Sink<'_> {
     }
 }
 
-/// The packet, for a middle and its server.
-fn packet(middle: &Middle, flows: u16) -> Packet {
-    let mut bytes = vec![0; LENGTH];
-    let addresses = Addresses { next_hop: middle.next_hop(), server: middle.server() };
-    // Of the payload, two bytes are chosen so that the checksum is large enough to be counted down.
-    let fits = |bytes: &[u8]| u16::from_be_bytes([bytes[CHECKSUM], bytes[CHECKSUM + 1]]) > flows;
-    for salt in [0, 0x8000] {
-        addresses.write(salt, &mut bytes);
-        if fits(&bytes) {
-            break;
+/// A packet that is sent again and again.
+pub(crate) struct Packet {
+    /// All of it, of the first flow.
+    pub(crate) bytes: Vec<u8>,
+    /// The number of flows. Each adds its number to the source port, and takes it from the checksum.
+    pub(crate) flows: u16,
+}
+
+impl Packet {
+    /// Where UDP's source port stands.
+    pub(crate) const PORT: usize = ETHERNET + IPV4;
+    /// Where its checksum does.
+    pub(crate) const CHECKSUM: usize = Packet::PORT + 6;
+
+    /// To the server behind a middle; all checksums are right.
+    fn new(middle: &Middle, flows: u16) -> Packet {
+        let mut packet = Packet { bytes: vec![0; LENGTH], flows };
+        let addresses = Addresses { next_hop: middle.next_hop(), server: middle.server() };
+        // With one of these in the payload, the checksum is large enough to be counted down.
+        for salt in [0, 0x8000] {
+            addresses.write(salt, &mut packet.bytes);
+            if packet.read(Packet::CHECKSUM) > flows {
+                break;
+            }
         }
+        packet
     }
-    Packet { bytes, port: PORT as i16, checksum: CHECKSUM as i16, flows }
+
+    /// Two bytes of it.
+    pub(crate) fn read(&self, at: usize) -> u16 {
+        u16::from_be_bytes([self.bytes[at], self.bytes[at + 1]])
+    }
+
+    /// Writes the packet of a flow.
+    pub(crate) fn write(&self, flow: u16, frame: &mut [u8]) {
+        frame.copy_from_slice(&self.bytes);
+        let port = self.read(Packet::PORT) + flow;
+        let checksum = self.read(Packet::CHECKSUM) - flow;
+        frame[Packet::PORT..Packet::PORT + 2].copy_from_slice(&port.to_be_bytes());
+        frame[Packet::CHECKSUM..Packet::CHECKSUM + 2].copy_from_slice(&checksum.to_be_bytes());
+    }
 }
 
 /// Where packets go.
@@ -213,7 +270,7 @@ fn checksum(parts: &[&[u8]]) -> [u8; 2] {
 
 /// Sends until `stop`, and says in `sent` how much.
 fn generate(
-    injector: &Injector,
+    mut send: impl FnMut(u32) -> io::Result<u32>,
     rate: Option<u64>,
     sent: &AtomicU64,
     stop: &AtomicBool,
@@ -226,9 +283,8 @@ fn generate(
             by_now.saturating_sub(count).min(BURST)
         });
         if due > 0 {
-            injector.send(due as u32)?;
+            count += u64::from(send(due as u32)?);
         }
-        count += due;
         sent.store(count, Relaxed);
         if rate.is_some() {
             thread::sleep(PACE);

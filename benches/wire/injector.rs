@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A socket, AF_XDP's included, has the kernel make a buffer and copy for every packet, which costs as much as
-//! what is to be measured; frames that an XDP program sends cost a tenth. They look to the other end as if they
+//! what is to be measured; frames that an XDP program sends cost a tenth, and come however full the middle is.
+//! Their memory is a pool of core 0's: whoever frees one on another core pays for that. They look to the other end as if they
 //! came from an XDP program of the interface, so that end must have an XDP program or GRO.
 //!
 //! The program is attached to an interface where nothing ever comes, for one reason: the kernel rewrites its own
@@ -19,20 +20,10 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use crate::flood::Packet;
+
 /// Packets that are on their way at the same time; the most that the kernel takes.
 const BATCH: u32 = 256;
-
-/// What is sent again and again.
-pub(crate) struct Packet {
-    /// All of it, of the first flow.
-    pub(crate) bytes: Vec<u8>,
-    /// Where the source port stands; a flow adds its number to it.
-    pub(crate) port: i16,
-    /// Where the checksum stands; a flow takes its number from it.
-    pub(crate) checksum: i16,
-    /// The number of flows. Neither sum may overflow.
-    pub(crate) flows: u16,
-}
 
 /// A program that sends a packet by the interface that it is said to have come from.
 pub(crate) struct Injector {
@@ -86,11 +77,10 @@ fn code(packet: &Packet) -> Vec<u64> {
     const RANDOM: i32 = 7;
     const DROP: i32 = 1;
     const TX: i32 = 3;
-    let read = |at: i16| {
-        let at = usize::try_from(at).unwrap_or(usize::MAX);
-        packet.bytes.get(at..at + 2).map_or(0, |bytes| i32::from(bytes[0]) << 8 | i32::from(bytes[1]))
-    };
-    let end = packet.port.max(packet.checksum) + 2;
+    const SOURCE_PORT: i16 = Packet::PORT as i16;
+    const CHECKSUM: i16 = Packet::CHECKSUM as i16;
+    let read = |at| i32::from(packet.read(at));
+    let end = Packet::CHECKSUM + 2;
     vec![
         instruction(0xbf, 6, 1, 0, 0),                       // r6 = the context
         instruction(0x85, 0, 0, 0, RANDOM),                  // r0 = a random number
@@ -98,16 +88,16 @@ fn code(packet: &Packet) -> Vec<u64> {
         instruction(0x61, 2, 6, 0, 0),                       // r2 = the packet
         instruction(0x61, 3, 6, 4, 0),                       // r3 = its end
         instruction(0xbf, 4, 2, 0, 0),                       // r4 = r2
-        instruction(0x07, 4, 0, 0, i32::from(end)),          // r4 += as far as is written
+        instruction(0x07, 4, 0, 0, end as i32),              // r4 += as far as is written
         instruction(0x2d, 4, 3, 10, 0),                      // if r4 > r3 skip ten
-        instruction(0xb7, 5, 0, 0, read(packet.port)),       // r5 = the first flow's port
+        instruction(0xb7, 5, 0, 0, read(Packet::PORT)),      // r5 = the first flow's port
         instruction(0x0f, 5, 0, 0, 0),                       // r5 += r0
         instruction(0xdc, 5, 0, 0, 16),                      // r5 in network order
-        instruction(0x6b, 2, 5, packet.port, 0),             // the port = r5
-        instruction(0xb7, 5, 0, 0, read(packet.checksum)),   // r5 = the first flow's checksum
+        instruction(0x6b, 2, 5, SOURCE_PORT, 0),             // the port = r5
+        instruction(0xb7, 5, 0, 0, read(Packet::CHECKSUM)),  // r5 = the first flow's checksum
         instruction(0x1f, 5, 0, 0, 0),                       // r5 -= r0
         instruction(0xdc, 5, 0, 0, 16),                      // r5 in network order
-        instruction(0x6b, 2, 5, packet.checksum, 0),         // the checksum = r5
+        instruction(0x6b, 2, 5, CHECKSUM, 0),                // the checksum = r5
         instruction(0xb7, 0, 0, 0, TX),                      // return TX
         instruction(0x95, 0, 0, 0, 0),
         instruction(0xb7, 0, 0, 0, DROP), // return DROP

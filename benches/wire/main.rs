@@ -18,7 +18,7 @@
 //! |---|---|
 //! | `middle` | what stands in the middle, and the lab around it |
 //! | `flood` | the smallest packets, as many as can be |
-//! | `injector` | where they come from |
+//! | `sender`, `injector` | where they come from |
 //! | `streams` | what real sockets see: TCP, round trips, connections |
 //! | `cores` | who used a core for how long |
 //! | `report` | medians and tables |
@@ -28,6 +28,7 @@ mod flood;
 mod injector;
 mod middle;
 mod report;
+mod sender;
 mod streams;
 
 use std::error::Error;
@@ -37,6 +38,7 @@ use std::time::Duration;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use flood::Source;
 use middle::{Kind, Middle};
 use report::{Figure, Table};
 
@@ -175,15 +177,15 @@ fn trips(middle: &Middle, duration: Duration, add: &mut dyn FnMut(Figure, f64)) 
 fn packets(middle: &Middle, duration: Duration, add: &mut dyn FnMut(Figure, f64)) -> Result<(), Failure> {
     // Even before the middle has seen an answer, it must know where the server is.
     streams::greet(middle)?;
-    for flows in [1, 1000] {
-        let flood = flood::flood(middle, flows, None, duration)?;
+    for (source, flows) in [(Source::Socket, 1), (Source::Socket, 1000), (Source::Frames, 1000)] {
+        let flood = flood::flood(middle, source, flows, None, duration)?;
         let [sent, received] = flood.rates();
-        add(Figure::Packets { flows }, received);
-        add(Figure::Offered { flows }, sent);
+        add(Figure::Packets { source, flows }, received);
+        add(Figure::Offered { source, flows }, sent);
         if flows > 1 {
-            add(Figure::PerPacket, flood.each(flood.usage.at_work()));
+            add(Figure::PerPacket { source }, flood.each(flood.usage.at_work()));
             if let Some(share) = flood.usage.own_share() {
-                add(Figure::OwnShare, share);
+                add(Figure::OwnShare { source }, share);
             }
         }
     }
@@ -198,10 +200,10 @@ fn cores(
     add: &mut dyn FnMut(Figure, f64),
 ) -> Result<(), Failure> {
     for rate in [0, CALM_RATE] {
-        let usage = flood::flood(middle, 1000, Some(rate), duration)?.usage;
+        let usage = flood::flood(middle, Source::Socket, 1000, Some(rate), duration)?.usage;
         add(Figure::Core { rate }, usage.cores[1].as_secs_f64() / usage.elapsed.as_secs_f64());
     }
-    let flood = flood::flood(middle, 1000, Some(BUSY_RATE), duration)?;
+    let flood = flood::flood(middle, Source::Socket, 1000, Some(BUSY_RATE), duration)?;
     add(Figure::BothCores, flood.each(flood.usage.at_work()) + flood.ends() - alone);
     Ok(())
 }

@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::CALM_RATE;
+use crate::flood::Source;
 use crate::middle::Kind;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Figure {
     /// The smallest packets that arrive in a second.
-    Packets { flows: u16 },
+    Packets { source: Source, flows: u16 },
     /// Those that were offered.
-    Offered { flows: u16 },
+    Offered { source: Source, flows: u16 },
     /// Nanoseconds of the middle's work for each packet that arrives.
-    PerPacket,
+    PerPacket { source: Source },
     /// The share of that which is spent in Lastack's own code.
-    OwnShare,
+    OwnShare { source: Source },
     /// Nanoseconds of both cores for each packet, the generator's own left out.
     BothCores,
     /// The share of the middle's core that is used at this rate of packets.
@@ -49,9 +50,10 @@ impl Table {
     }
 
     /// The share of what was offered that did not arrive, the median over rounds.
-    fn loss(&self, flows: u16, kind: Kind) -> Option<f64> {
+    fn loss(&self, source: Source, flows: u16, kind: Kind) -> Option<f64> {
         let of = |figure| self.values.get(&(figure, kind));
-        let (received, offered) = (of(Figure::Packets { flows })?, of(Figure::Offered { flows })?);
+        let (received, offered) =
+            (of(Figure::Packets { source, flows })?, of(Figure::Offered { source, flows })?);
         let losses =
             received.iter().zip(offered).map(|(received, offered)| (1.0 - received / offered).max(0.0));
         median(&losses.collect::<Vec<_>>())
@@ -79,11 +81,11 @@ impl Table {
         for row in figures.iter().filter(|row| self.has(row)) {
             let cell = |kind| self.median(row.figure, kind).map(|value| row.unit.show(value));
             self.row(f, row.title, cell)?;
-            if let Figure::Packets { flows } = row.figure {
-                let offered = Figure::Offered { flows };
+            if let Figure::Packets { source, flows } = row.figure {
+                let offered = Figure::Offered { source, flows };
                 let cell = |kind| self.median(offered, kind).map(|value| Unit::Millions.show(value));
                 self.row(f, "… offered (M/s)", cell)?;
-                let cell = |kind| self.loss(flows, kind).map(|loss| Unit::Percent.show(loss));
+                let cell = |kind| self.loss(source, flows, kind).map(|loss| Unit::Percent.show(loss));
                 self.row(f, "… of these, lost (%)", cell)?;
             }
         }
@@ -138,8 +140,8 @@ impl Row {
         match self.figure {
             Figure::Packets { .. } | Figure::Tcp { .. } | Figure::Connections => true,
             Figure::Offered { .. }
-            | Figure::PerPacket
-            | Figure::OwnShare
+            | Figure::PerPacket { .. }
+            | Figure::OwnShare { .. }
             | Figure::BothCores
             | Figure::Core { .. }
             | Figure::RoundTrip { .. } => false,
@@ -147,11 +149,29 @@ impl Row {
     }
 }
 
-const ROWS: [Row; 16] = [
-    Row::new(Figure::Packets { flows: 1 }, "64-byte packets, 1 flow (M/s)", Unit::Millions),
-    Row::new(Figure::Packets { flows: 1000 }, "64-byte packets, 1000 flows (M/s)", Unit::Millions),
-    Row::new(Figure::PerPacket, "… core 1 at work for each that arrives (ns)", Unit::Whole),
-    Row::new(Figure::OwnShare, "… of that, in Lastack's own code (%)", Unit::Percent),
+const AT_WORK: &str = "… core 1 at work for each that arrives (ns)";
+const OWN: &str = "… of that, in Lastack's own code (%)";
+
+const ROWS: [Row; 19] = [
+    Row::new(
+        Figure::Packets { source: Source::Socket, flows: 1 },
+        "64-byte packets from a socket, 1 flow (M/s)",
+        Unit::Millions,
+    ),
+    Row::new(
+        Figure::Packets { source: Source::Socket, flows: 1000 },
+        "64-byte packets from a socket, 1000 flows (M/s)",
+        Unit::Millions,
+    ),
+    Row::new(Figure::PerPacket { source: Source::Socket }, AT_WORK, Unit::Whole),
+    Row::new(Figure::OwnShare { source: Source::Socket }, OWN, Unit::Percent),
+    Row::new(
+        Figure::Packets { source: Source::Frames, flows: 1000 },
+        "64-byte packets from XDP, 1000 flows (M/s)",
+        Unit::Millions,
+    ),
+    Row::new(Figure::PerPacket { source: Source::Frames }, AT_WORK, Unit::Whole),
+    Row::new(Figure::OwnShare { source: Source::Frames }, OWN, Unit::Percent),
     Row::new(Figure::BothCores, "both cores for each of 200,000 packets/s (ns)", Unit::Whole),
     Row::new(Figure::Core { rate: CALM_RATE }, "core 1 at 10,000 packets/s (%)", Unit::Percent),
     Row::new(Figure::Core { rate: 0 }, "core 1 at rest (%)", Unit::Percent),
