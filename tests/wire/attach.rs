@@ -118,15 +118,23 @@ fn a_frame_without_a_socket_is_counted_and_never_reaches_the_host() {
             sender
         });
         let host = UdpSocket::bind("0.0.0.0:4000").unwrap();
-        host.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let receive = || {
-            let mut payload = [0];
-            host.recv(&mut payload).unwrap();
-            payload[0]
-        };
+        host.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let send = |payload: u8| assert_eq!(sender.send_to(&[payload], "10.7.0.255:4000").unwrap(), 1);
-        send(1);
-        assert_eq!(receive(), 1, "the wire works");
+        // Sent again until one arrives: an interface takes a moment after it is up, or without its program.
+        let crosses = |sent: u8| {
+            let mut payload = [0];
+            (0..100).any(|_| {
+                send(sent);
+                while host.recv(&mut payload).is_ok() {
+                    assert_ne!(payload[0], 2, "it was sent while there was no socket for it");
+                    if payload[0] == sent {
+                        return true;
+                    }
+                }
+                false
+            })
+        };
+        assert!(crosses(1), "the wire works");
         for mode in [Mode::Native, Mode::Generic] {
             let one_queue = Steering { zone: 0, workers: 2, queues: 1 };
             let loaded = Loaded::load(one_queue).unwrap();
@@ -137,8 +145,7 @@ fn a_frame_without_a_socket_is_counted_and_never_reaches_the_host() {
             while missed.count().unwrap() < 100 && start.elapsed() < Duration::from_secs(5) {}
             assert_eq!(missed.count().unwrap(), 100, "{mode:?}");
             drop(attached);
-            send(3);
-            assert_eq!(receive(), 3, "{mode:?}: nothing that was sent in between");
+            assert!(crosses(3), "{mode:?}: the host has its interface again");
         }
     });
 }
