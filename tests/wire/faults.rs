@@ -187,7 +187,8 @@ fn a_port_that_is_deleted_is_told_and_costs_nothing() {
     for _ in 0..100 {
         socket.send(b"nowhere").unwrap();
     }
-    eventually("they are dropped", || reason(&middlebox.stats(), "port_down") == before + 100);
+    // At least: some of those sent before may have been on their way until now.
+    eventually("they are dropped", || reason(&middlebox.stats(), "port_down") >= before + 100);
     let stats = middlebox.balance();
     let gone = port(&stats, "outside");
     assert_eq!(gone.state, "gone");
