@@ -16,7 +16,7 @@ use super::frames::Parts;
 use super::handover::Waiting;
 use super::plan::MAX_PARTS;
 use super::socket::Socket;
-use super::worker::{State, Worker, token};
+use super::worker::{Worker, token};
 use crate::fragments::Token;
 use crate::shard::Action;
 use crate::view::{LinkState, Loss, Volume};
@@ -26,9 +26,7 @@ impl Worker {
     /// Sends, drops or keeps each packet of the burst; `first` is the number of its first token.
     pub(super) fn carry_out(&mut self, first: u64) {
         // Out of the way, so that the rest of the worker can be used meanwhile.
-        let State { burst, kept, .. } = &mut self.state;
-        std::mem::swap(burst, kept);
-        let mut burst = std::mem::replace(kept, Burst::nothing());
+        let mut burst = std::mem::replace(&mut self.state.burst, Burst::nothing());
         let mut descriptors = burst.descriptors.drain(..);
         for (place, slot) in burst.slots.iter().enumerate() {
             match self.state.verdicts[place].action {
@@ -60,7 +58,7 @@ impl Worker {
         }
         drop(descriptors);
         burst.slots.clear();
-        self.state.kept = burst;
+        self.state.burst = burst;
     }
 
     /// Completes the checksum of a packet in several frames.

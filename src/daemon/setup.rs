@@ -76,12 +76,6 @@ struct Handle {
     refused: Arc<AtomicU64>,
 }
 
-impl Bound {
-    fn handle(&self) -> Handle {
-        self.handle.clone()
-    }
-}
-
 /// All sockets: each worker's, and the rings of each queue.
 struct Sockets {
     of_workers: Vec<Vec<Bound>>,
@@ -118,8 +112,11 @@ pub(super) fn open(site: Site<'_>) -> Result<Setup, Error> {
     let plan = &site.plan;
     let cores = make_cores(site.config, plan.workers.len() as u32, &site.clock)?;
     let (umem, mut frames, mut sockets) = open_sockets(&site)?;
-    let handles: Vec<Vec<Handle>> =
-        sockets.of_workers.iter().map(|sockets| sockets.iter().map(Bound::handle).collect()).collect();
+    let handles: Vec<Vec<Handle>> = sockets
+        .of_workers
+        .iter()
+        .map(|sockets| sockets.iter().map(|bound| bound.handle.clone()).collect())
+        .collect();
     let filled = fill(&mut sockets.queues, &mut frames);
     let spare = Arc::new(ArrayQueue::new(plan.frames as usize));
     for frame in frames {

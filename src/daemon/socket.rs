@@ -184,10 +184,22 @@ impl Socket {
     fn make_room(&mut self, store: &mut Store) {
         self.tx.commit();
         // A failure shows again at the end of the turn, where it is dealt with.
-        if let Ok(Wake::Dropped) = self.tx.wake() {
-            self.refused.fetch_add(1, Relaxed);
-        }
+        let _ = self.wake();
         self.reap(store);
+    }
+
+    /// Has the kernel look at the transmit ring, and counts what the driver dropped.
+    fn wake(&self) -> Sending {
+        match self.tx.wake() {
+            Ok(Wake::Sent) => Sending::Done,
+            Ok(Wake::Again) => Sending::Again,
+            Ok(Wake::Dropped) => {
+                self.refused.fetch_add(1, Relaxed);
+                Sending::Again
+            }
+            // ENETDOWN, ENXIO.
+            Err(_) => Sending::Down,
+        }
     }
 
     /// Puts a frame into the transmit ring, in which [`Socket::has_room`] has seen room; gives it back if
@@ -207,23 +219,9 @@ impl Socket {
             return Sending::Done;
         }
         self.tx.commit();
-        if !self.tx.needs_wakeup() {
-            self.is_dirty = false;
-            return Sending::Done;
-        }
-        match self.tx.wake() {
-            Ok(Wake::Sent) => {
-                self.is_dirty = false;
-                Sending::Done
-            }
-            Ok(Wake::Again) => Sending::Again,
-            Ok(Wake::Dropped) => {
-                self.refused.fetch_add(1, Relaxed);
-                Sending::Again
-            }
-            // ENETDOWN, ENXIO.
-            Err(_) => Sending::Down,
-        }
+        let sending = if self.tx.needs_wakeup() { self.wake() } else { Sending::Done };
+        self.is_dirty = sending != Sending::Done;
+        sending
     }
 
     /// Takes back the frames that were sent.
