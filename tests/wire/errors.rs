@@ -11,8 +11,8 @@ use lastack::link;
 use lastack::xdp::{Loaded, Mode, Steering};
 
 use crate::endpoints::{SERVER_V4, connected, crosses};
-use crate::is_root;
 use crate::middlebox::{Setup, Site};
+use crate::{eventually, is_root};
 
 fn site() -> Site {
     Site::new(&Options { fixed_neighbours: true, ..Options::default() })
@@ -85,6 +85,7 @@ fn an_interface_with_another_xdp_program_is_left_to_it() {
     refused(&site, &site.configuration(&Setup::default()), &[], 1, &parts);
     assert_eq!(site.program_on(OUTSIDE_INTERFACE), Some(id), "the other one is untouched");
     drop(other);
+    site.assert_detached();
     site.assert_clean();
     site.start(&Setup::default()).end();
 }
@@ -95,17 +96,19 @@ fn a_queue_that_another_socket_has_is_told_and_left_to_it() {
         return;
     }
     let site = site();
-    let bind = || {
+    let bind_queue = || {
         let options = UmemOptions { frames: 64, frame_size: 2048, headroom: 0, tx_metadata: false };
         let (umem, frames) = Umem::new(&options).unwrap();
         let index = link::find(OUTSIDE_INTERFACE).unwrap().index;
-        (umem.bind(&BindOptions::new(index, 0)).unwrap(), frames)
+        umem.bind(&BindOptions::new(index, 0)).map(|socket| (socket, frames))
     };
-    let other = site.lab.middle.run(bind).unwrap();
+    let other = site.lab.middle.run(bind_queue).unwrap().unwrap();
     let parts = ["port \"outside\"", "la-out", "queue 0", "another socket has the queue"];
     refused(&site, &site.configuration(&Setup::default()), &[], 1, &parts);
     site.assert_clean();
     drop(other);
+    // Not at once: a child that another test is starting has copies of all descriptors between fork and exec.
+    eventually("the queue is free", || site.lab.middle.run(|| bind_queue().is_ok()).unwrap());
     site.start(&Setup::default()).end();
 }
 
@@ -218,5 +221,9 @@ fn an_address_for_metrics_that_is_taken_is_told() {
     refused(&site, &site.configuration(&setup), &[], 1, &["127.0.0.1:9464"]);
     site.assert_clean();
     drop(taken);
+    // A child that another test is starting may have a copy of the listener for a moment.
+    eventually("the address is free", || {
+        site.lab.middle.run(|| TcpListener::bind("127.0.0.1:9464").is_ok()).unwrap()
+    });
     site.start(&setup).end();
 }

@@ -195,7 +195,7 @@ fn a_port_that_is_deleted_is_told_and_costs_nothing() {
     let used = ticks_within(&middlebox, Duration::from_secs(1));
     assert!(used < 5, "{used} ticks within a second");
     middlebox.end();
-    assert!(site.program_on(INSIDE_INTERFACE).is_none());
+    eventually("the port is free", || site.program_on(INSIDE_INTERFACE).is_none());
 }
 
 /// How many ticks (10 ms) of a core it uses in a time.
