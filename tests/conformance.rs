@@ -1,0 +1,137 @@
+//! docs/conformance.md names, for each requirement of an RFC, the tests that show it, or says why Lastack
+//! deviates: here every such name must be a test, a scenario or a configuration that exists.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test that cannot read a file fails, and says which")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A row that deviates says why, behind these words.
+const DEVIATES: &str = "deviates, because ";
+
+/// A row of one of the tables.
+struct Row {
+    line: usize,
+    section: String,
+    requirement: String,
+    verdict: String,
+    shown_by: String,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn document() -> String {
+    fs::read_to_string(root().join("docs/conformance.md")).unwrap()
+}
+
+/// The rows below the header `| section | requirement | verdict | shown by |`.
+fn rows(document: &str) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut inside = false;
+    for (index, line) in document.lines().enumerate() {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        if !line.starts_with('|') {
+            inside = false;
+        } else if cells.first() == Some(&"section") {
+            assert_eq!(cells, ["section", "requirement", "verdict", "shown by"], "line {}", index + 1);
+            inside = true;
+        } else if inside && !line.starts_with("|---") {
+            let [section, requirement, verdict, shown_by] = cells[..] else {
+                panic!("line {}: {} cells in place of four", index + 1, cells.len());
+            };
+            rows.push(Row {
+                line: index + 1,
+                section: section.into(),
+                requirement: requirement.into(),
+                verdict: verdict.into(),
+                shown_by: shown_by.into(),
+            });
+        }
+    }
+    rows
+}
+
+/// What stands between backquotes.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+fn files_under(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_under(&path, found);
+        } else {
+            found.push(path);
+        }
+    }
+}
+
+/// The names of every function that is a test, anywhere in the sources.
+fn tests() -> BTreeSet<String> {
+    let mut files = Vec::new();
+    for directory in ["src", "tests", "crates"] {
+        files_under(&root().join(directory), &mut files);
+    }
+    let mut names = BTreeSet::new();
+    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "rs")) {
+        let text = fs::read_to_string(file).unwrap();
+        for piece in text.split("#[test]").skip(1) {
+            let declared = piece.split_once("fn ").and_then(|(_, rest)| rest.split_once('('));
+            names.extend(declared.map(|(name, _)| name.to_owned()));
+        }
+    }
+    names
+}
+
+#[test]
+fn every_requirement_names_tests_that_exist_or_says_why_it_deviates() {
+    let document = document();
+    let (rows, tests) = (rows(&document), tests());
+    assert!(rows.len() >= 60, "{} rows: the tables were not found", rows.len());
+    let mut wrong = Vec::new();
+    for row in &rows {
+        let mut complain = |what: String| {
+            wrong.push(format!(
+                "docs/conformance.md:{}: {} ({}): {what}",
+                row.line, row.section, row.requirement
+            ));
+        };
+        let deviates = row.verdict.starts_with(DEVIATES);
+        match row.verdict.as_str() {
+            "conforms" | "by configuration" => {}
+            _ if deviates && row.verdict.len() > DEVIATES.len() => {}
+            other => {
+                complain(format!("\"{other}\" is no verdict: conforms, by configuration, or {DEVIATES}…"))
+            }
+        }
+        let named = quoted(&row.shown_by);
+        if named.is_empty() && !deviates {
+            complain("no test is named".into());
+        }
+        if row.verdict == "by configuration" && !row.shown_by.contains("configs/") {
+            complain("no configuration is named".into());
+        }
+        for name in named {
+            let exists = match name.split_once('/') {
+                Some(("configs", _)) => root().join(name).exists(),
+                Some(_) => root().join("tests/scenarios").join(format!("{name}.txt")).exists(),
+                None => tests.contains(name),
+            };
+            if !exists {
+                complain(format!("there is no test, scenario or configuration `{name}`"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_rfc_that_tracking_touches_has_its_table() {
+    let document = document();
+    for rfc in [9293, 1122, 1337, 5961, 6191, 7323, 7413, 5382] {
+        assert!(document.contains(&format!("\n## RFC {rfc}")), "RFC {rfc}");
+    }
+}
