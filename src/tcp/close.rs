@@ -3,6 +3,7 @@
 use super::connection::Connection;
 use super::irregular::{Irregular, Stream};
 use super::policy::Policy;
+use super::reset;
 use super::state::{Received, Sent, State};
 use super::timer::{Rearm, Timer};
 use crate::time::{Span, Tick};
@@ -30,6 +31,7 @@ pub(super) fn advance(
 ) -> News {
     let receiver = sender.opposite();
     let had_fin = connection.has_sent_fin(sender);
+    let is_fin = segment.flags.has(Flags::FIN) && can_be_its_fin(connection, irregular, sender, segment);
     let mut news = News {
         data: segment.payload > 0 && segment.end().is_after(connection.peer(sender).end),
         ack: !connection.marks.has_acked(sender) || segment.ack.is_after(connection.peer(sender).ack),
@@ -37,7 +39,7 @@ pub(super) fn advance(
     };
     take_in_numbers(connection, irregular, sender, segment);
     acknowledge(connection, irregular, sender, segment);
-    if segment.flags.has(Flags::FIN) {
+    if is_fin {
         news.repeated_fin = had_fin;
         if !had_fin {
             send_fin(connection, sender, segment);
@@ -58,6 +60,26 @@ pub(super) fn advance(
         note_timestamp(connection, sender, segment);
     }
     news
+}
+
+/// Whether a segment's FIN is the one that `sender` sends or has sent: a FIN comes last, so the first one lies
+/// behind everything that was let through without a gap, and a repeated one where the first lay. Any other is none
+/// of that endpoint's, and its peer drops it as something it has received already (RFC 9293 section 3.10.7.4).
+fn can_be_its_fin(
+    connection: &Connection,
+    irregular: &Irregular,
+    sender: Direction,
+    segment: &Segment<'_>,
+) -> bool {
+    // In mid-stream nobody knows what came before its first segment.
+    if connection.marks.is_picked_up() && !connection.marks.has_acked(sender) {
+        return true;
+    }
+    if connection.has_sent_fin(sender) {
+        segment.end() == connection.peer(sender).end
+    } else {
+        segment.end().is_after(reset::contiguous(connection, irregular, sender))
+    }
 }
 
 /// Sequence numbers, acknowledgement and window of a segment that fits.

@@ -487,6 +487,22 @@ mod closing {
         assert_eq!(track.a_data(ACK, 2, 1, 10), No(Refusal::AfterFin));
     }
 
+    /// RFC 9293 section 3.10.7.4: what was received already is dropped, its FIN with it.
+    #[test]
+    fn a_fin_where_data_lay_is_none() {
+        let mut track = Track::established();
+        assert_eq!(track.a_data(ACK, 1, 1, 500), Fine);
+        assert_eq!(track.a(FIN_ACK, 300, 1), Fine);
+        assert_eq!(track.states(), [Established, Established]);
+        assert_eq!(track.a(FIN_ACK, 501, 1), Fine);
+        assert_eq!(track.states(), [FinWait1, CloseWait]);
+        track.wait(1000);
+        assert_eq!(track.a(FIN_ACK, 300, 1), Fine, "no repetition either");
+        assert_eq!(track.left(), 119_000);
+        assert_eq!(track.a(FIN_ACK, 501, 1), Fine);
+        assert_eq!(track.left(), 120_000);
+    }
+
     #[test]
     fn a_fin_in_syn_received() {
         let mut track = Track::syn_sent();
