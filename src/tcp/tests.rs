@@ -308,6 +308,15 @@ mod windows {
         assert_eq!(track.a(ACK, 501_u32.wrapping_sub(1001), 1), No(Refusal::OutOfWindow));
     }
 
+    /// A byte beyond the window, a probe or somebody else's, must not push out what may have to be sent again.
+    #[test]
+    fn all_in_flight_may_be_sent_again_though_it_is_one_more_than_the_window() {
+        let mut track = Track::established();
+        assert_eq!(track.a_data(ACK, 902, 1, 100), Fine, "the last byte is behind the window");
+        assert_eq!(track.a_data(ACK, 1, 1, 100), Fine);
+        assert_eq!(track.a_data(ACK, 0, 1, 1), No(Refusal::OutOfWindow), "acknowledged");
+    }
+
     #[test]
     fn windows_are_scaled_only_if_both_offer_it() {
         let scaled = Options(&[3, 3, 4, 0]);

@@ -19,7 +19,13 @@ pub(super) fn sequence_range(connection: &Connection, sender: Direction) -> [Seq
     let peer = connection.peer(sender);
     // At least one byte back: a keep-alive repeats the last one (RFC 9293 section 3.8.4).
     let window = connection.window(sender.opposite()).max(1);
-    [peer.end.minus(window), peer.limit.plus(1)]
+    let low = peer.end.minus(window);
+    // Nor further ahead than what the receiver has acknowledged: with a byte beyond the window, its own or
+    // somebody else's, all that is in flight is one longer than the window, and may have to be sent again.
+    let acked = connection.peer(sender.opposite()).ack;
+    let is_known = connection.marks.has_acked(sender.opposite());
+    let low = if is_known && acked.is_before(low) { acked } else { low };
+    [low, peer.limit.plus(1)]
 }
 
 /// The range of acknowledgements that `sender` may send now.
