@@ -179,7 +179,7 @@ fn judge_rst(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
             if next.marks.states() == [State::Closed; 2] {
                 next.marks.set_reset();
             }
-            situation.moved(next)
+            keep_own_syn(situation, segment, situation.moved(next))
         }
         Ok(_) | Err(_) if over && reset::fits_late(connection, irregular, direction, segment) => {
             situation.pass()
@@ -191,6 +191,35 @@ fn judge_rst(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
         },
         Err(refusal) => Judgement::Refuse(refusal),
     }
+}
+
+/// An RST that refuses the other SYN of a connection that opens ends it, since whoever sent that SYN last has given
+/// up the first; but anybody can have sent both. So the first SYN stays remembered: its SYN-ACK begins anew.
+fn keep_own_syn(situation: &Situation<'_>, segment: &Segment<'_>, judgement: Judgement) -> Judgement {
+    let receiver = situation.direction.opposite();
+    let refuses_other = situation.receiver_state() == State::SynSent
+        && segment.ack != situation.connection.peer(receiver).end
+        && Some(segment.ack) != situation.connection.initial(receiver).map(|initial| initial.plus(1));
+    match judgement {
+        Judgement::Accept(mut accepted) if refuses_other => {
+            accepted.irregular.syn = own_syn(situation, receiver);
+            Judgement::Accept(accepted)
+        }
+        Judgement::Accept(_) | Judgement::Renew(_) | Judgement::Refuse(_) => judgement,
+    }
+}
+
+/// The SYN of `sender` that began the connection, as it would be remembered.
+fn own_syn(situation: &Situation<'_>, sender: Direction) -> Option<RememberedSyn> {
+    let connection = situation.connection;
+    connection.initial(sender).map(|seq| RememberedSyn {
+        sender,
+        seq,
+        end: seq.plus(1),
+        window: connection.peer(sender).window,
+        scale: connection.marks.scale(sender),
+        at: situation.note,
+    })
 }
 
 /// A SYN without ACK: a repetition, a simultaneous open, a new incarnation, or one that the endpoint itself
@@ -287,14 +316,7 @@ fn answer_to_remembered(situation: &Situation<'_>, segment: &Segment<'_>) -> Opt
     })?;
     let opening =
         connection.marks.states().into_iter().any(|s| matches!(s, State::SynSent | State::SynReceived));
-    let replaced = connection.initial(receiver).filter(|_| opening).map(|seq| RememberedSyn {
-        sender: receiver,
-        seq,
-        end: seq.plus(1),
-        window: connection.peer(receiver).window,
-        scale: connection.marks.scale(receiver),
-        at: situation.note,
-    });
+    let replaced = own_syn(situation, receiver).filter(|_| opening);
     Some(open::by_syn_ack(&syn, segment, replaced))
 }
 

@@ -659,6 +659,17 @@ mod syn_on_a_live_connection {
     }
 
     #[test]
+    fn refused_in_syn_sent_it_leaves_the_first_one_to_be_answered() {
+        let mut track = Track::syn_sent();
+        assert_eq!(track.a(SYN, 700, 0), Fine);
+        assert_eq!(track.send(Reply, &segment(RST_ACK, 0, A + 701, 0)), Fine);
+        assert_eq!(track.states(), [Closed, Closed]);
+        assert_eq!(track.b(SYN_ACK, 0, 1), New, "whoever sent the other one was not the originator");
+        assert_eq!(track.a(ACK, 1, 1), Fine);
+        assert_eq!(track.states(), [Established, Established]);
+    }
+
+    #[test]
     fn recovery_from_an_old_duplicate_syn() {
         // RFC 9293 figure 8: the old duplicate overtakes, is answered, and reset.
         let mut track = Track::syn_sent();
