@@ -388,6 +388,11 @@ fn an_icmp_error_is_related_only_to_what_is_in_flight() {
     let never_sent =
         Builder::v4([10, 0, 0, 1], [10, 0, 0, 2]).tcp(&Tcp { seq: Seq(900), ..Tcp::new(1, 80) }, &[]);
     assert_eq!(lab.send_one(about(&never_sent)).class, Class::Invalid, "below the SYN");
+    let silent = Builder::v4([10, 9, 9, 9], [10, 0, 0, 2]);
+    let by_nobody = Builder::v4([10, 0, 0, 2], [10, 0, 0, 1])
+        .tcp(&Tcp { seq: Seq(0_u32.wrapping_sub(1)), ..Tcp::new(80, 1) }, &[]);
+    let verdict = lab.send_one(silent.icmp(3, 1, [0; 4], &by_nobody[14..]));
+    assert_eq!(verdict.class, Class::Invalid, "who has sent nothing has nothing in flight");
     lab.send(&[back(1, SYN_ACK, 0, 1), there(1, Flags::ACK, 1, 1)]);
     let verdict = lab.send_one(about(&syn));
     assert_eq!(verdict.reason, Some(Reason::Flow(flow::Refusal::IcmpUnknown)), "acknowledged since");
