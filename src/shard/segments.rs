@@ -189,7 +189,7 @@ impl Shard {
             let acked = tracked.marks.has_acked(receiver);
             Stream::unbroken(if acked { tracked.peer(receiver).ack } else { tracked.peer(sender).end })
         });
-        Irregular { streams, syn: None }
+        Irregular { streams, ..Irregular::default() }
     }
 
     /// Keeps the irregular part in the connection's annex as long as it needs one.

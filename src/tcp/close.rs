@@ -37,6 +37,7 @@ pub(super) fn advance(
         ack: !connection.marks.has_acked(sender) || segment.ack.is_after(connection.peer(sender).ack),
         repeated_fin: false,
     };
+    connection.settle_scales();
     take_in_numbers(connection, irregular, sender, segment);
     acknowledge(connection, irregular, sender, segment);
     if is_fin {

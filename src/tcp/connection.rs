@@ -55,7 +55,7 @@ mod bit {
     pub(super) const ACKED: u32 = 1 << 16;
     pub(super) const HOLE: u32 = 1 << 18;
     pub(super) const STAMPED: u32 = 1 << 20;
-    pub(super) const SYN_REMEMBERED: u32 = 1 << 22;
+    pub(super) const REMEMBERS: u32 = 1 << 22;
     pub(super) const RESET: u32 = 1 << 23;
     pub(super) const DATA_SINCE_FIN: u32 = 1 << 24;
     pub(super) const FIN_REPEATS: u32 = 25;
@@ -87,8 +87,8 @@ impl Marks {
         self.0 = self.0 & !(15 << shift) | (state as u32) << shift;
     }
 
-    /// The window scale that endpoint's SYN has offered, [`NO_SCALE`] for none; once both SYNs were seen, the
-    /// one in force.
+    /// The window scale that endpoint's SYN has offered, [`NO_SCALE`] for none; once the handshake is
+    /// acknowledged, the one in force ([`Connection::settle_scales`]).
     #[inline]
     pub(super) const fn scale(self, sender: Direction) -> u8 {
         (self.0 >> (bit::SCALES + 4 * sender as u32) & 15) as u8
@@ -127,25 +127,25 @@ impl Marks {
         self.set_flag(bit::HOLE << sender as u32, on);
     }
 
-    /// Whether a SYN that met the live connection is remembered in [`super::Irregular`].
-    pub const fn remembers_syn(self) -> bool {
-        self.flag(bit::SYN_REMEMBERED)
+    /// Whether a segment is remembered in [`super::Irregular`], such as a SYN that met the live connection.
+    pub const fn remembers(self) -> bool {
+        self.flag(bit::REMEMBERS)
     }
 
-    pub(super) fn set_remembers_syn(&mut self, on: bool) {
-        self.set_flag(bit::SYN_REMEMBERED, on);
+    pub(super) fn set_remembers(&mut self, on: bool) {
+        self.set_flag(bit::REMEMBERS, on);
     }
 
     /// Whether the connection needs its [`super::Irregular`].
     #[inline]
     pub const fn is_irregular(self) -> bool {
-        self.flag(bit::HOLE | bit::HOLE << 1 | bit::SYN_REMEMBERED)
+        self.flag(bit::HOLE | bit::HOLE << 1 | bit::REMEMBERS)
     }
 
     /// Forgets what only an [`super::Irregular`] could tell, where there was no room to keep one: a stream
     /// with a hole then counts as received as far as its receiver acknowledges.
     pub fn without_irregular(mut self) -> Marks {
-        self.set_flag(bit::SYN_REMEMBERED, false);
+        self.set_flag(bit::REMEMBERS, false);
         self
     }
 
@@ -218,7 +218,7 @@ impl Marks {
     #[inline]
     pub(super) const fn is_plain(self) -> bool {
         const LOOKED_AT: u32 =
-            0xff | (bit::ACKED * 3) | (bit::HOLE * 3) | bit::SYN_REMEMBERED | bit::RESPONDER_UNSEEN;
+            0xff | (bit::ACKED * 3) | (bit::HOLE * 3) | bit::REMEMBERS | bit::RESPONDER_UNSEEN;
         const PLAIN: u32 = Marks::new(State::Established, State::Established).0 | (bit::ACKED * 3);
         self.0 & LOOKED_AT == PLAIN
     }
@@ -265,11 +265,33 @@ impl Connection {
         (self.peer(sender).window as u32) << self.effective_scale(sender)
     }
 
-    /// How far that endpoint's window field is shifted.
+    /// The same as it would stand in a SYN, which is never scaled.
+    pub(super) fn raw_window(&self, sender: Direction) -> u16 {
+        u16::try_from(self.window(sender)).unwrap_or(u16::MAX)
+    }
+
+    /// How far that endpoint's window field is shifted: scaling holds only if both SYNs have offered it
+    /// (RFC 7323 section 2.2).
     #[inline]
     pub(super) const fn effective_scale(&self, sender: Direction) -> u8 {
         let scale = self.marks.scale(sender);
-        if scale == NO_SCALE { 0 } else { scale }
+        let both = scale != NO_SCALE && self.marks.scale(sender.opposite()) != NO_SCALE;
+        if both { scale } else { 0 }
+    }
+
+    /// Puts the scales in force in place of those offered: the handshake is acknowledged, and no other answer
+    /// to the SYN can follow any more.
+    pub(super) fn settle_scales(&mut self) {
+        let scales = Direction::BOTH.map(|sender| self.effective_scale(sender));
+        for sender in Direction::BOTH {
+            self.marks.set_scale(sender, scales[sender.index()]);
+        }
+    }
+
+    /// Whether `ack` acknowledges the SYN of `sender`, and nothing that was not seen of it.
+    pub(super) fn acknowledges_syn(&self, sender: Direction, ack: Seq) -> bool {
+        let end = self.peer(sender).end;
+        self.initial(sender).is_some_and(|initial| ack.is_after(initial) && !ack.is_after(end))
     }
 
     /// The connection as five words of a cache line.
@@ -341,7 +363,7 @@ mod tests {
             |m| m.set_hole(Direction::Reply, true),
             |m| m.set_stamped(Direction::Original),
             |m| m.set_stamped(Direction::Reply),
-            |m| m.set_remembers_syn(true),
+            |m| m.set_remembers(true),
             Marks::set_reset,
             Marks::set_data_since_fin,
             |m| m.set_fin_repeats(15),

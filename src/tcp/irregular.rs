@@ -1,4 +1,4 @@
-//! What only some connections need: holes in a stream, and a SYN that met a live connection.
+//! What only some connections need: holes in a stream, and segments to be remembered until they are answered.
 //!
 //! A segment counts as received once everything before it was let through, or once its receiver has
 //! acknowledged it. As long as segments come in order that is [`super::Peer::end`], and nothing more needs
@@ -14,7 +14,7 @@
 //! acknowledgement tells, a round trip later.
 
 use crate::time::Tick;
-use crate::wire::{Direction, Seq};
+use crate::wire::{Segment, Seq};
 
 /// How many separate blocks behind a hole are kept for each direction.
 const BLOCKS: usize = 2;
@@ -98,11 +98,25 @@ impl Stream {
     }
 }
 
-/// A SYN that met a live connection and was let through, so that the endpoint could answer it.
+/// What a remembered segment was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RememberedSyn {
-    /// Who sent it.
-    pub sender: Direction,
+#[repr(u8)]
+pub enum Kind {
+    /// A SYN that met a live connection and was let through, so that the endpoint could answer it.
+    Syn = 1,
+    /// A SYN-ACK that acknowledges the SYN of a handshake under way, with another sequence number than the
+    /// one before: of a listener that has crashed since, or keeps no state until the handshake's end.
+    SynAck = 2,
+    /// A segment without SYN that met a SYN: the answer of an endpoint whose old incarnation is still alive
+    /// (RFC 9293 figure 9). Its `seq` is what it acknowledges, which is where the RST will lie.
+    Challenge = 3,
+}
+
+/// A segment that changed nothing when it was let through, but whose answer may change everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remembered {
+    /// What it was.
+    pub kind: Kind,
     /// Its sequence number.
     pub seq: Seq,
     /// The sequence number behind it, data included (RFC 7413).
@@ -111,8 +125,62 @@ pub struct RememberedSyn {
     pub window: u16,
     /// The window scale it offers, 15 for none.
     pub scale: u8,
-    /// When it came.
-    pub at: Tick,
+    /// When it came, in milliseconds modulo [`Remembered::AT`] plus one.
+    pub(super) at: u32,
+}
+
+impl Remembered {
+    /// What is kept of the moment it came: nine hours, far more than it is of interest.
+    const AT: u32 = (1 << 25) - 1;
+
+    /// Remembers `segment`.
+    pub(super) fn new(kind: Kind, segment: &Segment<'_>, now: Tick) -> Remembered {
+        Remembered {
+            kind,
+            seq: segment.seq,
+            end: segment.end(),
+            window: segment.window,
+            scale: segment.options.window_scale().unwrap_or(super::connection::NO_SCALE),
+            at: 0,
+        }
+        .that_came_at(now)
+    }
+
+    /// The same, come at another moment.
+    pub(super) fn that_came_at(self, at: Tick) -> Remembered {
+        Remembered { at: at.number() & Remembered::AT, ..self }
+    }
+
+    /// When it came, seen from `now`.
+    pub(super) fn came_at(&self, now: Tick) -> Tick {
+        let ago = now.number().wrapping_sub(self.at) & Remembered::AT;
+        Tick::new(now.number().wrapping_sub(ago))
+    }
+
+    /// Whether `ack` acknowledges exactly this SYN, with or without the data on it.
+    pub(super) fn is_answered_by(&self, ack: Seq) -> bool {
+        ack == self.seq.plus(1) || ack == self.end
+    }
+
+    /// As a word, and 31 bits beside it; a segment's length fits 16 bits, since an IP packet's does.
+    fn words(self) -> (u64, u32) {
+        let length = self.end.offset_from(self.seq).min(u32::from(u16::MAX));
+        let word = u64::from(self.seq.0) | u64::from(self.window) << 32 | u64::from(length) << 48;
+        (word, u32::from(self.scale & 15) | (self.kind as u32) << 4 | self.at << 6)
+    }
+
+    fn from_words(word: u64, small: u32) -> Option<Remembered> {
+        let kind = match small >> 4 & 3 {
+            1 => Kind::Syn,
+            2 => Kind::SynAck,
+            3 => Kind::Challenge,
+            _ => return None,
+        };
+        let seq = Seq(word as u32);
+        let end = seq.plus((word >> 48) as u32);
+        let window = (word >> 32) as u16;
+        Some(Remembered { kind, seq, end, window, scale: small as u8 & 15, at: small >> 6 & Remembered::AT })
+    }
 }
 
 /// The irregular part of a connection, 64 bytes apart from it.
@@ -120,8 +188,11 @@ pub struct RememberedSyn {
 pub struct Irregular {
     /// Both directions' streams.
     pub streams: [Stream; 2],
-    /// The newest SYN that met the live connection.
-    pub syn: Option<RememberedSyn>,
+    /// The newest segment of each sender that is to be remembered.
+    pub remembered: [Option<Remembered>; 2],
+    /// Whether that endpoint acknowledged the other's FIN while something it had sent before was missing: if
+    /// that turns out to be its own FIN, the two have crossed.
+    pub acknowledged_behind_hole: [bool; 2],
 }
 
 impl Irregular {
@@ -130,20 +201,17 @@ impl Irregular {
         let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
         let block = |block: Block| pair(block.start.0, block.end.0);
         let [a, b] = &self.streams;
-        let syn = self.syn.map_or([0; 2], |syn| {
-            let small =
-                u32::from(syn.window) | u32::from(syn.scale) << 16 | (syn.sender as u32) << 24 | 1 << 25;
-            [pair(small, syn.seq.0), pair(syn.end.0, syn.at.number())]
-        });
+        let [first, second] = self.remembered.map(|it| it.map_or((0, 0), Remembered::words));
+        let [x, y] = self.acknowledged_behind_hole.map(|on| u32::from(on) << 31);
         [
             pair(a.contiguous.0, b.contiguous.0),
             block(a.blocks[0]),
             block(a.blocks[1]),
             block(b.blocks[0]),
             block(b.blocks[1]),
-            syn[0],
-            syn[1],
-            0,
+            first.0,
+            second.0,
+            pair(first.1 | x, second.1 | y),
         ]
     }
 
@@ -156,18 +224,14 @@ impl Irregular {
             contiguous: Seq(contiguous),
             blocks: [block(first), block(second)],
         };
-        let small = low(words[5]);
-        let syn = (small >> 25 & 1 == 1).then(|| RememberedSyn {
-            sender: if small >> 24 & 1 == 1 { Direction::Reply } else { Direction::Original },
-            seq: Seq(high(words[5])),
-            end: Seq(low(words[6])),
-            window: small as u16,
-            scale: (small >> 16) as u8 & 15,
-            at: Tick::new(high(words[6])),
-        });
+        let small = [low(words[7]), high(words[7])];
         Irregular {
             streams: [stream(low(words[0]), words[1], words[2]), stream(high(words[0]), words[3], words[4])],
-            syn,
+            remembered: [
+                Remembered::from_words(words[5], small[0]),
+                Remembered::from_words(words[6], small[1]),
+            ],
+            acknowledged_behind_hole: small.map(|small| small >> 31 == 1),
         }
     }
 }
@@ -247,16 +311,34 @@ mod tests {
         let mut irregular = Irregular::default();
         irregular.streams[0].extend(Seq(7), Seq(9));
         irregular.streams[1] = Stream::unbroken(Seq(55));
-        irregular.syn = Some(RememberedSyn {
-            sender: Direction::Reply,
-            seq: Seq(1),
-            end: Seq(2),
-            window: 0xffff,
-            scale: 15,
-            at: Tick::new(u32::MAX),
-        });
         assert_eq!(Irregular::from_words(irregular.words()), irregular);
-        irregular.syn = None;
-        assert_eq!(Irregular::from_words(irregular.words()), irregular);
+        let now = Tick::new(u32::MAX - 3);
+        for (kind, length) in [(Kind::Syn, 1), (Kind::SynAck, 0xffff), (Kind::Challenge, 0)] {
+            for sender in [0, 1] {
+                let seq = Seq(u32::MAX - 1);
+                let it = Remembered { kind, seq, end: seq.plus(length), window: 0xffff, scale: 15, at: 0 };
+                irregular.remembered[sender] = Some(it.that_came_at(now));
+                irregular.acknowledged_behind_hole[sender] = length > 0;
+                assert_eq!(Irregular::from_words(irregular.words()), irregular);
+            }
+        }
+    }
+
+    #[test]
+    fn the_moment_is_known_for_hours() {
+        let segment = Segment {
+            seq: Seq(0),
+            ack: Seq(0),
+            flags: crate::wire::Flags::SYN,
+            window: 0,
+            payload: 0,
+            options: crate::wire::Options(&[]),
+        };
+        for came in [0, 77, u32::MAX - 1000] {
+            let it = Remembered::new(Kind::Syn, &segment, Tick::new(came));
+            for later in [0, 1, 5000, 9 * 3_600_000] {
+                assert_eq!(it.came_at(Tick::new(came.wrapping_add(later))), Tick::new(came));
+            }
+        }
     }
 }

@@ -9,10 +9,11 @@
 
 use super::close;
 use super::connection::Connection;
-use super::irregular::{Irregular, RememberedSyn};
+use super::irregular::{Irregular, Kind, Remembered};
 use super::open::{self, Opening};
 use super::policy::{InexactRst, Policy};
 use super::refusal::Refusal;
+use super::remember;
 use super::reset::{self, Exactness};
 use super::reuse;
 use super::state::{Received, Sent, State};
@@ -97,9 +98,32 @@ pub fn judge_plain(
     Some(Connection { peers, ..*connection })
 }
 
-/// Judges any segment against its connection.
+/// Judges any segment against its connection, and, where a handshake has seen two different answers, what does
+/// not fit the first of them against the second.
 #[cold]
 pub fn judge(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
+    if situation.connection.marks.remembers()
+        && let Some((connection, irregular)) = remember::by_second_answer(situation)
+    {
+        let policy = Policy { liberal: false, ..*situation.policy };
+        let first = Situation { policy: &policy, ..*situation };
+        let second = Situation { connection: &connection, irregular: &irregular, ..first };
+        if let Judgement::Refuse(_) = judge_once(&first, segment)
+            && let Judgement::Accept(accepted) = judge_once(&second, segment)
+        {
+            let changes_nothing = accepted.remark.is_some();
+            return if changes_nothing {
+                situation.pass_with(accepted.remark)
+            } else {
+                Judgement::Accept(accepted)
+            };
+        }
+    }
+    judge_once(situation, segment)
+}
+
+/// Judges any segment against the connection as it stands.
+fn judge_once(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
     let flags = segment.flags;
     if flags.has(Flags::RST) {
         judge_rst(situation, segment)
@@ -121,7 +145,7 @@ impl Situation<'_> {
     }
 
     /// The segment goes through and nothing changes.
-    fn pass(&self) -> Judgement {
+    pub(super) fn pass(&self) -> Judgement {
         self.pass_with(None)
     }
 
@@ -129,7 +153,7 @@ impl Situation<'_> {
         Judgement::Accept(self.unchanged(remark))
     }
 
-    fn unchanged(&self, remark: Option<Refusal>) -> Accepted {
+    pub(super) fn unchanged(&self, remark: Option<Refusal>) -> Accepted {
         Accepted {
             connection: *self.connection,
             irregular: *self.irregular,
@@ -139,11 +163,11 @@ impl Situation<'_> {
         }
     }
 
-    fn sender_state(&self) -> State {
+    pub(super) fn sender_state(&self) -> State {
         self.connection.state(self.direction)
     }
 
-    fn receiver_state(&self) -> State {
+    pub(super) fn receiver_state(&self) -> State {
         self.connection.state(self.direction.opposite())
     }
 
@@ -163,6 +187,9 @@ impl Situation<'_> {
 /// `time_wait_assassination` says so (RFC 1337).
 fn judge_rst(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
     let Situation { connection, irregular, direction, policy, .. } = *situation;
+    if remember::resets_older_incarnation(situation, segment) {
+        return situation.pass();
+    }
     let exactness = reset::exactness(connection, irregular, direction, segment);
     let over = connection.marks.is_reset() || situation.is_in_time_wait();
     match exactness {
@@ -202,24 +229,11 @@ fn keep_own_syn(situation: &Situation<'_>, segment: &Segment<'_>, judgement: Jud
         && Some(segment.ack) != situation.connection.initial(receiver).map(|initial| initial.plus(1));
     match judgement {
         Judgement::Accept(mut accepted) if refuses_other => {
-            accepted.irregular.syn = own_syn(situation, receiver);
+            accepted.remember(receiver, remember::own_syn(situation, receiver));
             Judgement::Accept(accepted)
         }
         Judgement::Accept(_) | Judgement::Renew(_) | Judgement::Refuse(_) => judgement,
     }
-}
-
-/// The SYN of `sender` that began the connection, as it would be remembered.
-fn own_syn(situation: &Situation<'_>, sender: Direction) -> Option<RememberedSyn> {
-    let connection = situation.connection;
-    connection.initial(sender).map(|seq| RememberedSyn {
-        sender,
-        seq,
-        end: seq.plus(1),
-        window: connection.peer(sender).window,
-        scale: connection.marks.scale(sender),
-        at: situation.note,
-    })
 }
 
 /// A SYN without ACK: a repetition, a simultaneous open, a new incarnation, or one that the endpoint itself
@@ -237,57 +251,50 @@ fn judge_syn(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
         };
     }
     if situation.sender_state() == State::Listen {
+        return answer(situation, segment);
+    }
+    if connection.initial(direction) != Some(segment.seq) {
+        return situation.remember(Remembered::new(Kind::Syn, segment, now));
+    }
+    if situation.sender_state() == State::SynSent {
         let mut next = *connection;
-        open::answer(&mut next, direction, segment);
+        open::repeat_syn(&mut next, direction, segment);
         return situation.moved(next);
     }
-    if connection.initial(direction) == Some(segment.seq) {
-        return situation.repetition();
-    }
-    remember(situation, segment)
+    situation.repetition()
 }
 
-/// Keeps the SYN, so that an answer to it is known for what it is.
-fn remember(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
-    let mut accepted = situation.unchanged(None);
-    accepted.irregular.syn = Some(RememberedSyn {
-        sender: situation.direction,
-        seq: segment.seq,
-        end: segment.end(),
-        window: segment.window,
-        scale: segment.options.window_scale().unwrap_or(super::connection::NO_SCALE),
-        at: situation.now,
-    });
-    accepted.connection.marks.set_remembers_syn(true);
-    Judgement::Accept(accepted)
+/// The SYN-ACK of a handshake, or the other SYN of a simultaneous open.
+fn answer(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
+    let Situation { connection, direction, now, .. } = *situation;
+    let mut next = *connection;
+    let ack = segment.flags.has(Flags::ACK).then_some(segment.ack);
+    open::answer(&mut next, direction, &Remembered::new(Kind::SynAck, segment, now), ack);
+    situation.moved(next)
 }
 
-/// A SYN-ACK: the handshake's second segment, its repetition, or the answer to a remembered SYN.
+/// A SYN-ACK: the handshake's second segment, its repetition, another in its place, or the answer to a
+/// remembered SYN.
 fn judge_syn_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
-    let Situation { connection, direction, .. } = *situation;
+    let Situation { connection, direction, now, .. } = *situation;
     let receiver = direction.opposite();
-    let answers_own = connection.initial(receiver).is_some_and(|initial| {
-        segment.ack.is_after(initial) && !segment.ack.is_after(connection.peer(receiver).end)
-    });
-    if situation.sender_state() == State::Listen
-        && situation.receiver_state() == State::SynSent
-        && answers_own
-    {
-        let mut next = *connection;
-        open::answer(&mut next, direction, segment);
-        return situation.moved(next);
+    let answers_own = connection.acknowledges_syn(receiver, segment.ack);
+    let is_first = situation.sender_state() == State::Listen && situation.receiver_state() == State::SynSent;
+    if is_first && answers_own {
+        return answer(situation, segment);
     }
-    if let Some(opening) = answer_to_remembered(situation, segment) {
+    if let Some(opening) = remember::new_incarnation(situation, segment) {
         return Judgement::Renew(opening);
     }
     let repeats_own = connection.initial(direction) == Some(segment.seq);
-    if !repeats_own || !answers_own {
-        return Judgement::Refuse(Refusal::UnexpectedSynAck);
+    match (answers_own, repeats_own, situation.receiver_state()) {
+        (true, true, State::SynReceived) => crossed_syn_ack(situation, segment),
+        (true, true, _) => situation.repetition(),
+        (true, false, _) if remember::is_second_answer(situation) => {
+            situation.remember(Remembered::new(Kind::SynAck, segment, now))
+        }
+        (_, _, _) => Judgement::Refuse(Refusal::UnexpectedSynAck),
     }
-    if situation.receiver_state() == State::SynReceived {
-        return crossed_syn_ack(situation, segment);
-    }
-    situation.repetition()
 }
 
 /// The SYN-ACK of a simultaneous open: both have sent a SYN, each acknowledges the other's.
@@ -295,6 +302,7 @@ fn crossed_syn_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgemen
     let Situation { connection, direction, .. } = *situation;
     let mut next = *connection;
     let receiver = direction.opposite();
+    next.settle_scales();
     next.marks.set_acked(direction);
     next.peer_mut(direction).ack = segment.ack;
     let limit = segment.ack.plus(u32::from(segment.window));
@@ -305,26 +313,11 @@ fn crossed_syn_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgemen
     situation.moved(next)
 }
 
-/// The incarnation that begins where a SYN-ACK acknowledges exactly the remembered SYN.
-fn answer_to_remembered(situation: &Situation<'_>, segment: &Segment<'_>) -> Option<Opening> {
-    let Situation { connection, irregular, direction, .. } = *situation;
-    let receiver = direction.opposite();
-    let syn = irregular.syn.filter(|syn| {
-        connection.marks.remembers_syn()
-            && syn.sender == receiver
-            && (segment.ack == syn.seq.plus(1) || segment.ack == syn.end)
-    })?;
-    let opening =
-        connection.marks.states().into_iter().any(|s| matches!(s, State::SynSent | State::SynReceived));
-    let replaced = own_syn(situation, receiver).filter(|_| opening);
-    Some(open::by_syn_ack(&syn, segment, replaced))
-}
-
 /// Everything with ACK and without SYN and RST: data, acknowledgements, FINs.
 fn judge_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
     let Situation { connection, direction, policy, .. } = *situation;
     if matches!(situation.sender_state(), State::Listen | State::SynSent) {
-        return Judgement::Refuse(Refusal::NotSynchronized);
+        return remember::before_synchronized(situation, segment);
     }
     if policy.check_window
         && let Err(refusal) = window::check(connection, direction, segment)
@@ -341,7 +334,6 @@ fn judge_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
         return if policy.liberal { situation.repetition() } else { Judgement::Refuse(Refusal::AfterFin) };
     }
     let mut accepted = situation.unchanged(None);
-    forget_syn(&mut accepted, direction);
     let news = close::advance(
         &mut accepted.connection,
         &mut accepted.irregular,
@@ -350,16 +342,8 @@ fn judge_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
         situation.now,
         &mut accepted.note,
     );
+    accepted.forget_answered(direction, situation);
     accepted.rearm =
         close::rearm(connection, &accepted.connection, news, policy, situation.note, situation.now);
     Judgement::Accept(accepted)
-}
-
-/// Whoever sends a segment that fits has not begun anew: its SYN was an old duplicate, or somebody else's.
-fn forget_syn(accepted: &mut Accepted, sender: Direction) {
-    let marks = &mut accepted.connection.marks;
-    if marks.remembers_syn() && accepted.irregular.syn.is_some_and(|syn| syn.sender == sender) {
-        marks.set_remembers_syn(false);
-        accepted.irregular.syn = None;
-    }
 }

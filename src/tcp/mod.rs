@@ -14,7 +14,8 @@
 //! |---|---|
 //! | `state` | one endpoint's machine: two total tables |
 //! | `connection` | what is kept, in forty bytes |
-//! | `irregular` | holes in a stream and the remembered SYN |
+//! | `irregular` | holes in a stream, and what is remembered |
+//! | `remember` | what is remembered of segments whose answer may change everything |
 //! | `window` | which numbers fit |
 //! | `open`, `close`, `reset`, `reuse` | what begins, moves, aborts and replaces a connection |
 //! | `judge` | puts these together |
@@ -28,6 +29,7 @@ mod judge;
 mod open;
 mod policy;
 mod refusal;
+mod remember;
 mod reset;
 mod reuse;
 mod state;
@@ -38,7 +40,7 @@ mod window;
 mod tests;
 
 pub use connection::{Connection, Marks, Peer};
-pub use irregular::{Irregular, RememberedSyn, Stream};
+pub use irregular::{Irregular, Kind as RememberedKind, Remembered, Stream};
 pub use judge::{Accepted, Judgement, Situation, judge, judge_plain};
 pub use open::{Opening, begin};
 pub use policy::{InexactRst, Policy, TimeWaitOverflow, TimeWaitReuse, Timeouts};

@@ -1,7 +1,7 @@
 //! How a connection begins: by a SYN, in mid-stream, or by the answer to a remembered SYN.
 
 use super::connection::{Connection, Marks, NO_SCALE, Peer};
-use super::irregular::{Irregular, RememberedSyn, Stream};
+use super::irregular::{Irregular, Kind, Remembered, Stream};
 use super::policy::Policy;
 use super::refusal::Refusal;
 use super::state::State;
@@ -44,12 +44,29 @@ pub fn begin(segment: &Segment<'_>, policy: &Policy, quiet: bool, now: Tick) -> 
 
 /// The first segment is a SYN: SYN_SENT/LISTEN.
 pub(super) fn by_syn(segment: &Segment<'_>, now: Tick) -> Opening {
-    let mut marks = Marks::new(State::SynSent, State::Listen);
-    marks.set_scale(Direction::Original, segment.options.window_scale().unwrap_or(NO_SCALE));
-    let end = segment.end();
-    let originator = Peer { end, limit: end, ack: Seq(0), window: segment.window };
-    let connection = Connection { marks, peers: [originator, Peer::default()], stamps: [segment.seq.0, 0] };
+    let connection = syn_sent(&Remembered::new(Kind::Syn, segment, now));
     Opening { connection, irregular: None, timer: Timer::SynSent, note: now, direction: Direction::Original }
+}
+
+/// A connection of which nothing but a SYN was seen.
+fn syn_sent(syn: &Remembered) -> Connection {
+    let mut marks = Marks::new(State::SynSent, State::Listen);
+    marks.set_scale(Direction::Original, syn.scale);
+    marks.set_scale(Direction::Reply, NO_SCALE);
+    let originator = Peer { end: syn.end, limit: syn.end, ack: Seq(0), window: syn.window };
+    Connection { marks, peers: [originator, Peer::default()], stamps: [syn.seq.0, 0] }
+}
+
+/// Takes in a repetition of the SYN, which may offer what the first one did not: not every path lets every
+/// option through, nor every sender repeat them.
+pub(super) fn repeat_syn(connection: &mut Connection, sender: Direction, segment: &Segment<'_>) {
+    if connection.marks.scale(sender) == NO_SCALE {
+        connection.marks.set_scale(sender, segment.options.window_scale().unwrap_or(NO_SCALE));
+    }
+    let peer = connection.peer_mut(sender);
+    peer.end = peer.end.max(segment.end());
+    peer.limit = peer.limit.max(segment.end());
+    peer.window = peer.window.max(segment.window);
 }
 
 /// The first segment seen is none of the handshake's: ESTABLISHED/ESTABLISHED, or with a FIN
@@ -83,63 +100,51 @@ fn in_mid_stream(segment: &Segment<'_>, now: Tick) -> Opening {
 /// old connection had begun with, where that one was still opening: it may yet be the one that lives
 /// (RFC 9293 figure 8), so it is remembered in turn.
 pub(super) fn by_syn_ack(
-    syn: &RememberedSyn,
+    syn: &Remembered,
     segment: &Segment<'_>,
-    replaced: Option<RememberedSyn>,
+    replaced: Option<Remembered>,
+    now: Tick,
 ) -> Opening {
-    let mut marks = Marks::new(State::SynSent, State::Listen);
-    marks.set_scale(Direction::Original, syn.scale);
-    let originator = Peer { end: syn.end, limit: syn.end, ack: Seq(0), window: syn.window };
-    let mut connection = Connection { marks, peers: [originator, Peer::default()], stamps: [syn.seq.0, 0] };
-    answer(&mut connection, Direction::Reply, segment);
+    let mut connection = syn_sent(syn);
+    let syn_ack = Remembered::new(Kind::SynAck, segment, now);
+    answer(&mut connection, Direction::Reply, &syn_ack, Some(segment.ack));
     let irregular = replaced.map(|replaced| {
-        connection.marks.set_remembers_syn(true);
+        connection.marks.set_remembers(true);
         let streams = connection.peers.map(|peer| Stream::unbroken(peer.end));
-        // The old connection's directions are the new one's, or the other way round where the SYN came
-        // from its responder.
-        let sender = if syn.sender == replaced.sender { Direction::Original } else { Direction::Reply };
-        Irregular { streams, syn: Some(RememberedSyn { sender, ..replaced }) }
+        Irregular { streams, remembered: [Some(replaced), None], ..Irregular::default() }
     });
     let timer = Timer::of(&connection);
-    Opening { connection, irregular, timer, note: syn.at, direction: Direction::Reply }
+    Opening { connection, irregular, timer, note: syn.came_at(now), direction: Direction::Reply }
 }
 
 /// Takes in a SYN-ACK of `sender` that acknowledges the other's SYN, or the SYN of a simultaneous open:
-/// numbers, windows and scales. Scaling holds only if both SYNs offered it (RFC 7323 section 2.2), and the
-/// window of a SYN itself is never scaled.
-pub(super) fn answer(connection: &mut Connection, sender: Direction, segment: &Segment<'_>) {
+/// numbers, windows and scales. The window of a SYN itself is never scaled.
+pub(super) fn answer(connection: &mut Connection, sender: Direction, syn: &Remembered, ack: Option<Seq>) {
     use super::state::{Received, Sent};
     let other = sender.opposite();
-    let offer = segment.options.window_scale().unwrap_or(NO_SCALE);
-    let theirs = connection.marks.scale(other);
-    let both = offer != NO_SCALE && theirs != NO_SCALE;
-    let (own_scale, other_scale) = if both { (offer, theirs) } else { (0, 0) };
-    connection.marks.set_scale(sender, own_scale);
-    connection.marks.set_scale(other, other_scale);
-
-    let other_window = connection.peer(other).window;
-    let first = segment.seq.plus(1);
+    let other_window = connection.raw_window(other);
+    connection.marks.set_scale(sender, syn.scale);
+    let first = syn.seq.plus(1);
     *connection.peer_mut(sender) = Peer {
-        end: segment.end(),
-        limit: first.plus(u32::from(other_window)).max(segment.end()),
-        ack: segment.ack,
-        window: units(segment.window, own_scale),
+        end: syn.end,
+        limit: first.plus(u32::from(other_window)).max(syn.end),
+        ack: ack.unwrap_or_default(),
+        window: units(syn.window, connection.effective_scale(sender)),
     };
-    connection.peer_mut(other).window = units(other_window, other_scale);
-    connection.stamps[sender.index()] = segment.seq.0;
+    connection.peer_mut(other).window = units(other_window, connection.effective_scale(other));
+    connection.stamps[sender.index()] = syn.seq.0;
 
     let own = connection.state(sender);
     let theirs = connection.state(other);
-    let has_ack = segment.flags.has(Flags::ACK);
-    if has_ack {
+    if let Some(ack) = ack {
         connection.marks.set_acked(sender);
-        let limit = segment.ack.plus(u32::from(segment.window));
+        let limit = ack.plus(u32::from(syn.window));
         let peer = connection.peer_mut(other);
         peer.limit = peer.limit.max(limit);
         connection.marks.set_state(sender, own.sent(Sent::SynAck));
         connection.marks.set_state(other, theirs.received(Received::SynAck));
     } else {
-        let limit = connection.peer(other).end.plus(u32::from(segment.window));
+        let limit = connection.peer(other).end.plus(u32::from(syn.window));
         connection.peer_mut(other).limit = limit;
         connection.marks.set_state(sender, own.sent(Sent::Syn).received(Received::Syn));
         connection.marks.set_state(other, theirs.received(Received::Syn));

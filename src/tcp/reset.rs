@@ -12,11 +12,13 @@
 //!
 //! An RST that refuses a SYN which met the live connection (a peer that has lost its state) counts as inside:
 //! whoever sent that SYN has to hear it, but it must not end the connection, since anybody can have sent the
-//! SYN and then knows what to acknowledge.
+//! SYN and then knows what to acknowledge. So does one that refuses the SYN of a handshake whose answer was let
+//! through, since that may have been lost behind us; if it was not, the endpoint passes it over.
 
 use super::connection::Connection;
-use super::irregular::Irregular;
+use super::irregular::{Irregular, Kind};
 use super::refusal::Refusal;
+use super::remember;
 use super::state::State;
 use super::window;
 use crate::wire::{Direction, Flags, Segment, Seq};
@@ -57,11 +59,11 @@ pub(super) fn exactness(
     }
     let lowest = acked.unwrap_or(contiguous);
     let inside = segment.seq.is_after(lowest) && segment.seq.is_before(connection.peer(sender).limit);
-    if inside || answers_remembered(connection, irregular, receiver, segment) {
-        Ok(Exactness::Inside)
-    } else {
-        Err(Refusal::OutOfWindow)
-    }
+    let refuses = answers_remembered(connection, irregular, receiver, segment)
+        || connection.state(sender) == State::SynReceived
+            && segment.flags.has(Flags::ACK)
+            && connection.acknowledges_syn(receiver, segment.ack);
+    if inside || refuses { Ok(Exactness::Inside) } else { Err(Refusal::OutOfWindow) }
 }
 
 /// Whether the segment acknowledges exactly the SYN of `receiver` that met the live connection.
@@ -71,9 +73,8 @@ fn answers_remembered(
     receiver: Direction,
     segment: &Segment<'_>,
 ) -> bool {
-    let syn = irregular.syn.filter(|syn| connection.marks.remembers_syn() && syn.sender == receiver);
-    let exact = syn.is_some_and(|syn| segment.ack == syn.seq.plus(1) || segment.ack == syn.end);
-    segment.flags.has(Flags::ACK) && exact
+    let syn = remember::recall(connection, irregular, receiver, Kind::Syn);
+    segment.flags.has(Flags::ACK) && syn.is_some_and(|syn| syn.is_answered_by(segment.ack))
 }
 
 /// An RST that reaches SYN_SENT must acknowledge exactly the SYN (RFC 9293 section 3.10.7.3), the one that

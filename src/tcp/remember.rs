@@ -1,0 +1,164 @@
+//! Segments that change nothing when they pass, but whose answer may: what is remembered of them, and what
+//! comes of it. One for each sender, the newest.
+//!
+//! ```text
+//!  SYN on a live connection ──► remembered ──► SYN-ACK that acknowledges exactly it ──► a new incarnation
+//!  second SYN-ACK of a handshake ► remembered ──► whatever fits only its numbers ──► they replace the first's
+//!  ACK that meets a SYN ──► remembered ──► RST with exactly its acknowledgement ──► passes
+//! ```
+//!
+//! A remembered SYN is forgotten once its sender goes on with the old connection for longer than a segment
+//! can live (MSL): before that, what fits may be an old duplicate. The others end with the handshake.
+
+use super::connection::Connection;
+use super::irregular::{Irregular, Kind, Remembered};
+use super::judge::{Accepted, Judgement, Situation};
+use super::open::{self, Opening};
+use super::refusal::Refusal;
+use super::state::State;
+use crate::wire::{Direction, Segment};
+
+/// How far behind a challenge's acknowledgement its receiver may be: the largest window there can be.
+const LARGEST_WINDOW: u32 = 1 << 30;
+
+impl Accepted {
+    /// Keeps `what` of `sender`, in place of what was kept of it before.
+    pub(super) fn remember(&mut self, sender: Direction, what: Option<Remembered>) {
+        self.irregular.remember(&mut self.connection, sender, what);
+    }
+
+    /// Forgets what can no longer be answered, now that a segment of `sender` has fitted.
+    pub(super) fn forget_answered(&mut self, sender: Direction, situation: &Situation<'_>) {
+        if !self.connection.marks.remembers() {
+            return;
+        }
+        for side in Direction::BOTH {
+            let Some(what) = self.irregular.remembered[side.index()] else { continue };
+            let is_over = match what.kind {
+                Kind::Syn => {
+                    let age = situation.now.since(what.came_at(situation.now));
+                    side == sender && age >= situation.policy.timeouts.msl
+                }
+                Kind::SynAck => self.connection.state(side) != State::SynReceived,
+                Kind::Challenge => true,
+            };
+            if is_over {
+                self.remember(side, None);
+            }
+        }
+    }
+}
+
+impl Irregular {
+    /// Keeps `what` of `sender`, and marks the connection accordingly.
+    fn remember(&mut self, connection: &mut Connection, sender: Direction, what: Option<Remembered>) {
+        self.remembered[sender.index()] = what;
+        connection.marks.set_remembers(self.remembered.iter().any(Option::is_some));
+    }
+}
+
+impl Situation<'_> {
+    /// What is remembered of `sender`, if it is of this kind.
+    pub(super) fn remembered(&self, sender: Direction, kind: Kind) -> Option<Remembered> {
+        recall(self.connection, self.irregular, sender, kind)
+    }
+
+    /// The segment goes through and nothing changes, but it is remembered.
+    pub(super) fn remember(&self, what: Remembered) -> Judgement {
+        let mut accepted = self.unchanged(None);
+        accepted.remember(self.direction, Some(what));
+        Judgement::Accept(accepted)
+    }
+}
+
+/// What is remembered of `sender`, if it is of this kind.
+pub(super) fn recall(
+    connection: &Connection,
+    irregular: &Irregular,
+    sender: Direction,
+    kind: Kind,
+) -> Option<Remembered> {
+    let kept = irregular.remembered[sender.index()].filter(|_| connection.marks.remembers());
+    kept.filter(|what| what.kind == kind)
+}
+
+/// The incarnation that begins where a SYN-ACK acknowledges exactly the remembered SYN of its receiver.
+pub(super) fn new_incarnation(situation: &Situation<'_>, segment: &Segment<'_>) -> Option<Opening> {
+    let Situation { connection, direction, now, .. } = *situation;
+    let receiver = direction.opposite();
+    let syn = situation.remembered(receiver, Kind::Syn).filter(|syn| syn.is_answered_by(segment.ack))?;
+    let opening =
+        connection.marks.states().into_iter().any(|s| matches!(s, State::SynSent | State::SynReceived));
+    // The SYN that the old one had begun with may yet be the one that lives (RFC 9293 figure 8).
+    let replaced = own_syn(situation, receiver).filter(|_| opening);
+    Some(open::by_syn_ack(&syn, segment, replaced, now))
+}
+
+/// The SYN of `sender` that began the connection, as it would be remembered.
+pub(super) fn own_syn(situation: &Situation<'_>, sender: Direction) -> Option<Remembered> {
+    let Situation { connection, note, .. } = *situation;
+    let seq = connection.initial(sender)?;
+    let end = seq.plus(1);
+    let window = connection.raw_window(sender);
+    let scale = connection.marks.scale(sender);
+    Some(Remembered { kind: Kind::Syn, seq, end, window, scale, at: 0 }.that_came_at(note))
+}
+
+/// A SYN-ACK of an endpoint in SYN_RECEIVED that acknowledges the same SYN as its first one, but is another:
+/// the first may have been lost behind us, and its sender have crashed since, or have kept no state (SYN
+/// cookies). Which of the two the other side has got, its next segment tells.
+pub(super) fn is_second_answer(situation: &Situation<'_>) -> bool {
+    situation.sender_state() == State::SynReceived
+        && matches!(situation.receiver_state(), State::Established | State::SynReceived)
+}
+
+/// The connection as it is if the remembered SYN-ACK is the one that counts; the first is remembered then.
+pub(super) fn by_second_answer(situation: &Situation<'_>) -> Option<(Connection, Irregular)> {
+    let connection = situation.connection;
+    let sender = Direction::BOTH.into_iter().find(|&side| {
+        connection.state(side) == State::SynReceived && situation.remembered(side, Kind::SynAck).is_some()
+    })?;
+    let second = situation.remembered(sender, Kind::SynAck)?;
+    let acknowledged = connection.initial(sender.opposite())?.plus(1);
+    let end = connection.peer(sender).end;
+    let first = Remembered { kind: Kind::SynAck, end, ..own_syn(situation, sender)? };
+    let mut next = *connection;
+    let mut irregular = *situation.irregular;
+    open::answer(&mut next, sender, &second, Some(acknowledged));
+    next.marks.set_hole(sender, false);
+    irregular.remember(&mut next, sender, Some(first));
+    Some((next, irregular))
+}
+
+/// Data, a FIN or an acknowledgement while one side has sent nothing but its SYN, and the other nothing at
+/// all: refused, unless it comes from an older incarnation that is still alive (RFC 9293 section 3.5.1).
+///
+/// - From the other side, acknowledging something else than the SYN: the sender of the SYN resets it.
+/// - From the sender of the SYN, where such an answer was seen and what it says fits that: then the SYN was an
+///   old duplicate, or somebody else's, and the connection that it met goes on. It is picked up once the SYN
+///   has expired; until then it is not stood in the way of (`loose`).
+pub(super) fn before_synchronized(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
+    let Situation { connection, direction, policy, now, .. } = *situation;
+    let refused = Judgement::Refuse(Refusal::NotSynchronized);
+    let receiver = direction.opposite();
+    match (situation.sender_state(), situation.receiver_state()) {
+        (State::Listen, State::SynSent) if !connection.acknowledges_syn(receiver, segment.ack) => {
+            let challenge = Remembered::new(Kind::Challenge, segment, now);
+            situation.remember(Remembered { seq: segment.ack, end: segment.ack, ..challenge })
+        }
+        (State::SynSent, State::Listen) if policy.loose => {
+            let goes_on = situation
+                .remembered(receiver, Kind::Challenge)
+                .is_some_and(|challenge| segment.seq.offset_from(challenge.seq.minus(1)) <= LARGEST_WINDOW);
+            if goes_on { situation.pass() } else { refused }
+        }
+        _ => refused,
+    }
+}
+
+/// Whether an RST of an endpoint in SYN_SENT answers the older incarnation that met its SYN: it bears what that
+/// one has acknowledged (RFC 9293 figure 9), and its sender goes on to send its SYN.
+pub(super) fn resets_older_incarnation(situation: &Situation<'_>, segment: &Segment<'_>) -> bool {
+    let challenge = situation.remembered(situation.direction.opposite(), Kind::Challenge);
+    situation.sender_state() == State::SynSent && challenge.is_some_and(|it| it.seq == segment.seq)
+}
