@@ -6,6 +6,7 @@ use super::policy::Policy;
 use super::reset;
 use super::state::{Received, Sent, State};
 use super::timer::{Rearm, Timer};
+use super::window;
 use crate::time::{Span, Tick};
 use crate::wire::{Direction, Flags, Segment};
 
@@ -18,6 +19,8 @@ pub(super) struct News {
     ack: bool,
     /// A FIN that had been sent before.
     repeated_fin: bool,
+    /// The same, reaching an endpoint in TIME_WAIT.
+    reminder: bool,
 }
 
 /// Moves both endpoints by a segment with ACK that fits, and says what was new about it.
@@ -32,20 +35,25 @@ pub(super) fn advance(
     let receiver = sender.opposite();
     let had_fin = connection.has_sent_fin(sender);
     let is_fin = segment.flags.has(Flags::FIN) && can_be_its_fin(connection, irregular, sender, segment);
+    let end = connection.peer(sender).end;
     let mut news = News {
         data: segment.payload > 0 && segment.end().is_after(connection.peer(sender).end),
         ack: !connection.marks.has_acked(sender) || segment.ack.is_after(connection.peer(sender).ack),
         repeated_fin: false,
+        reminder: false,
     };
     connection.settle_scales();
     take_in_numbers(connection, irregular, sender, segment);
     acknowledge(connection, irregular, sender, segment);
     if is_fin {
         news.repeated_fin = had_fin;
+        news.reminder = had_fin && connection.state(receiver) == State::TimeWait;
         if !had_fin {
-            send_fin(connection, sender, segment);
+            let was_sent_before = !segment.end().is_after(end);
+            let crossed = was_sent_before && irregular.acknowledged_behind_hole[sender.index()];
+            send_fin(connection, sender, segment, crossed);
         }
-        count_fin(connection, sender, had_fin);
+        count_fin(connection, sender, had_fin && !news.ack);
         *note = now;
     } else if connection.marks.fin_side() != sender {
         connection.marks.set_fin_repeats(0);
@@ -91,18 +99,25 @@ fn take_in_numbers(
     segment: &Segment<'_>,
 ) {
     let receiver = sender.opposite();
-    if sender == Direction::Reply {
+    // Until the responder was seen, nobody knew how much the originator may send.
+    let first_answer = sender == Direction::Reply && connection.marks.is_responder_unseen();
+    if first_answer {
         connection.marks.set_responder_seen();
     }
     let end = connection.peer(sender).end;
     let had_hole = connection.marks.has_hole(sender);
     // In mid-stream nobody knows what came before the first segment: no hole there.
     let first_seen = connection.marks.is_picked_up() && !connection.marks.has_acked(sender);
-    if had_hole || (segment.seq.is_after(end) && !first_seen) {
+    // What overhangs the window has arrived once it is acknowledged; only of a FIN does that matter.
+    let cut = segment.flags.has(Flags::FIN) && window::overhangs(connection, sender, segment);
+    let opened = (segment.seq.is_after(end) || cut) && !first_seen;
+    if had_hole || opened {
         if !had_hole {
             irregular.streams[sender.index()] = Stream::unbroken(end);
+            irregular.acknowledged_behind_hole[sender.index()] = false;
         }
-        irregular.streams[sender.index()].extend(segment.seq, segment.end());
+        let arrived = if cut { connection.peer(sender).limit.max(segment.seq) } else { segment.end() };
+        irregular.streams[sender.index()].extend(segment.seq, arrived);
     }
     let acked = connection.marks.has_acked(sender);
     connection.marks.set_acked(sender);
@@ -113,10 +128,10 @@ fn take_in_numbers(
     peer.window = peer.window.max(segment.window);
     let limit = segment.ack.plus(u32::from(segment.window) << scale);
     let other = connection.peer_mut(receiver);
-    other.limit = other.limit.max(limit);
+    other.limit = if first_answer { limit.max(other.end) } else { other.limit.max(limit) };
     // Acknowledged is received, and in mid-stream also sent: before this segment nobody was looking.
     other.end = other.end.max(segment.ack);
-    settle_hole(connection, irregular, sender, segment.seq.is_after(end) && !first_seen);
+    settle_hole(connection, irregular, sender, opened);
 }
 
 /// Closes or keeps the hole in the stream of `sender`.
@@ -149,21 +164,26 @@ fn acknowledge(
     } else if state.has_sent_fin() && segment.ack == connection.peer(receiver).end {
         // An acknowledged FIN has arrived, whatever was seen of what lies before it.
         deliver_fin(connection, receiver);
+        let is_first = connection.state(receiver) == State::FinWait1;
+        if is_first && connection.marks.has_hole(sender) {
+            irregular.acknowledged_behind_hole[sender.index()] = true;
+        }
         connection.marks.set_state(receiver, connection.state(receiver).received(Received::AckOfFin));
     }
 }
 
 /// The sender's state after its first FIN. If the other side's FIN was let through to it and this one does not
-/// acknowledge that, the two crossed.
-fn send_fin(connection: &mut Connection, sender: Direction, segment: &Segment<'_>) {
+/// acknowledge that, the two crossed; likewise (`crossed`) if it is the repetition of one that was lost on its
+/// way here, from before the acknowledgement of the other's.
+fn send_fin(connection: &mut Connection, sender: Direction, segment: &Segment<'_>, crossed: bool) {
     let receiver = sender.opposite();
     let other_fin = connection.state(receiver).has_sent_fin();
-    let crossed = other_fin && segment.ack.is_before(connection.peer(receiver).end);
+    let crossed = crossed || other_fin && segment.ack.is_before(connection.peer(receiver).end);
     let event = if crossed { Sent::CrossedFin } else { Sent::Fin };
     connection.marks.set_state(sender, connection.state(sender).sent(event));
 }
 
-/// Counts the repetitions of one side's FIN.
+/// Counts the repetitions of one side's FIN since it was answered last.
 fn count_fin(connection: &mut Connection, sender: Direction, repeated: bool) {
     let marks = &mut connection.marks;
     let repeats =
@@ -215,15 +235,15 @@ pub(super) fn rearm(
     match timer {
         Timer::Established => Rearm::Start(timer),
         Timer::HalfClosed if news.data => Rearm::Start(timer),
+        Timer::FinWait1 if news.data || news.ack => Rearm::Start(timer),
         Timer::FinWait1 | Timer::Closing | Timer::FinTimeout | Timer::HalfClosed if news.repeated_fin => {
             repeated_fin(timer, after.marks.fin_repeats(), policy, now.since(last_fin))
         }
-        Timer::FinWait1 if news.data || news.ack => Rearm::Start(timer),
         Timer::TimeWait => {
             let entered = Direction::BOTH
                 .into_iter()
                 .any(|side| after.state(side) == State::TimeWait && before.state(side) != State::TimeWait);
-            let restarts = news.repeated_fin && policy.time_wait_restart;
+            let restarts = news.reminder && policy.time_wait_restart;
             if entered || restarts { Rearm::Start(timer) } else { Rearm::Keep }
         }
         Timer::SynSent

@@ -190,8 +190,12 @@ fn judge_rst(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
     if remember::resets_older_incarnation(situation, segment) {
         return situation.pass();
     }
+    if reset::repeats_refusal(connection, direction, segment) {
+        return situation.pass();
+    }
     let exactness = reset::exactness(connection, irregular, direction, segment);
-    let over = connection.marks.is_reset() || situation.is_in_time_wait();
+    let done = connection.marks.is_reset() || situation.is_in_time_wait();
+    let over = done || Direction::BOTH.into_iter().all(|side| connection.has_sent_fin(side));
     match exactness {
         Ok(Exactness::Exact) if !connection.marks.is_reset() => {
             let mut next = *connection;
@@ -207,6 +211,9 @@ fn judge_rst(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
                 next.marks.set_reset();
             }
             keep_own_syn(situation, segment, situation.moved(next))
+        }
+        Ok(Exactness::Inside) if !done && policy.inexact_rst == InexactRst::Pass => {
+            situation.pass_with(Some(Refusal::RstNotExact))
         }
         Ok(_) | Err(_) if over && reset::fits_late(connection, irregular, direction, segment) => {
             situation.pass()

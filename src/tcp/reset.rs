@@ -58,7 +58,10 @@ pub(super) fn exactness(
         return Ok(Exactness::Exact);
     }
     let lowest = acked.unwrap_or(contiguous);
-    let inside = segment.seq.is_after(lowest) && segment.seq.is_before(connection.peer(sender).limit);
+    // What overhangs the window was let through and may have been taken.
+    let peer = connection.peer(sender);
+    let below = segment.seq.is_before(peer.limit) || !segment.seq.is_after(peer.end);
+    let inside = segment.seq.is_after(lowest) && below;
     let refuses = answers_remembered(connection, irregular, receiver, segment)
         || connection.state(sender) == State::SynReceived
             && segment.flags.has(Flags::ACK)
@@ -101,4 +104,12 @@ pub(super) fn fits_late(
 ) -> bool {
     let [low, _] = window::sequence_range(connection, sender);
     !segment.seq.is_before(low) && !segment.seq.is_after(contiguous(connection, irregular, sender))
+}
+
+/// Whether an RST refuses once more the SYN that another one has refused already. Its sequence number is
+/// nobody's, since its sender never had one.
+pub(super) fn repeats_refusal(connection: &Connection, sender: Direction, segment: &Segment<'_>) -> bool {
+    let refused = connection.marks.is_reset() && !connection.marks.has_acked(sender);
+    let exact = connection.acknowledges_syn(sender.opposite(), segment.ack);
+    refused && segment.flags.has(Flags::ACK) && exact
 }

@@ -2,37 +2,37 @@
 //! Filtering in IP Filter", and RFC 5961 section 5.2 for the acknowledgement).
 //!
 //! ```text
-//!             expected[0]                                        expected[1]
+//!             expected[0]                                               expected[1]
 //!                  │◄─ largest window the receiver has offered ─► end ◄─ may still be sent ─► limit
 //!  ────────────────┼─────────────────────────────────────────────┼────────────────────────┼────► seq
+//!      ▒▒▒▒▒▒▒▒▒▒▒▒█████ fits: its last byte is inside            fits: its first is █████▒▒▒▒▒▒▒▒▒
 //! ```
+//!
+//! A segment fits if its first or its last byte does (RFC 9293 section 3.10.7.4): an endpoint trims what is
+//! outside, or takes it whole. So `end` may come to lie beyond `limit`, by a segment's length and no more.
 
 use super::connection::{Connection, Peer};
 use super::refusal::{Detail, Refusal};
 use crate::wire::{Direction, Segment, Seq};
 
-/// The range of sequence numbers in which `sender` may send now: its first byte at or behind the first,
-/// its last before the second, plus one. The one is for zero-window probes (RFC 9293 section 3.8.6.1) and
-/// for a FIN at the edge.
+/// The range of sequence numbers in which `sender` may send now, the second one excluded.
 #[inline]
 pub(super) fn sequence_range(connection: &Connection, sender: Direction) -> [Seq; 2] {
     let peer = connection.peer(sender);
     // At least one byte back: a keep-alive repeats the last one (RFC 9293 section 3.8.4).
     let window = connection.window(sender.opposite()).max(1);
-    let low = peer.end.minus(window);
-    // Nor further ahead than what the receiver has acknowledged: with a byte beyond the window, its own or
-    // somebody else's, all that is in flight is one longer than the window, and may have to be sent again.
-    let acked = connection.peer(sender.opposite()).ack;
-    let is_known = connection.marks.has_acked(sender.opposite());
-    let low = if is_known && acked.is_before(low) { acked } else { low };
-    [low, peer.limit.plus(1)]
+    // What lies beyond the window, a probe or what overhangs it, is not back yet: its receiver may have trimmed
+    // it, and then all that is in flight is longer than the window, and may have to be sent again.
+    let reached = if peer.end.is_after(peer.limit) { peer.limit } else { peer.end };
+    [reached.minus(window), peer.limit]
 }
 
 /// The range of acknowledgements that `sender` may send now.
 #[inline]
 pub(super) fn ack_range(connection: &Connection, sender: Direction) -> [Seq; 2] {
     let other = connection.peer(sender.opposite());
-    let highest = if connection.marks.is_responder_unseen() { other.limit } else { other.end };
+    // Picked up by a segment that was sent again, it had sent more before: how far it may have, is known.
+    let highest = if connection.marks.is_picked_up() { other.end.max(other.limit) } else { other.end };
     let lowest = if connection.marks.has_acked(sender) {
         connection.peer(sender).ack.minus(connection.window(sender).max(1))
     } else {
@@ -64,14 +64,29 @@ pub(super) fn fits_plain(
         & !segment.ack.is_after(other.end)
 }
 
+/// Whether the segment's first or last byte lies where its sender may send now. One byte more may follow: a
+/// zero-window probe (RFC 9293 section 3.8.6.1), or a FIN at the edge. What was let through may be repeated.
+fn is_in_window(connection: &Connection, sender: Direction, segment: &Segment<'_>) -> bool {
+    let [low, limit] = sequence_range(connection, sender);
+    let end = segment.end();
+    let last = end.minus(segment.length().min(1));
+    let begins_inside = segment.seq.is_before(limit);
+    let at_the_edge = !end.is_after(limit.plus(1).max(connection.peer(sender).end));
+    !last.is_before(low) && (begins_inside || at_the_edge)
+}
+
+/// Whether the segment reaches so far beyond the window that its receiver may have cut its end off.
+pub(super) fn overhangs(connection: &Connection, sender: Direction, segment: &Segment<'_>) -> bool {
+    segment.end().is_after(connection.peer(sender).limit.plus(1))
+}
+
 /// Whether `segment`, which bears an ACK, fits; the refusal otherwise.
 pub(super) fn check(
     connection: &Connection,
     sender: Direction,
     segment: &Segment<'_>,
 ) -> Result<(), Refusal> {
-    let [low, high] = sequence_range(connection, sender);
-    if segment.seq.is_before(low) || segment.end().is_after(high) {
+    if !is_in_window(connection, sender, segment) {
         return Err(Refusal::OutOfWindow);
     }
     let [low, high] = ack_range(connection, sender);

@@ -1,0 +1,194 @@
+//! How connections end: each wave of the close lost in turn, crossings that loss hides, and what comes late.
+
+use super::*;
+
+mod a_wave_is_lost {
+    use super::*;
+
+    #[test]
+    fn the_first_fin_before_us() {
+        // A is in FIN_WAIT_1, but nobody else knows.
+        let mut track = Track::established();
+        assert_eq!(track.b_data(ACK, 1, 1, 10), Fine);
+        assert_eq!(track.a(ACK, 2, 11), Fine, "its number shows that something is missing");
+        assert_eq!(track.states(), [Established, Established]);
+        assert_eq!(track.a(FIN_ACK, 1, 11), Fine);
+        assert_eq!(track.states(), [FinWait1, CloseWait]);
+    }
+
+    #[test]
+    fn the_first_fin_behind_us() {
+        let mut track = Track::established();
+        track.a(FIN_ACK, 1, 1);
+        track.wait(200);
+        assert_eq!(track.a(FIN_ACK, 1, 1), Fine);
+        assert_eq!((track.states(), track.left()), ([FinWait1, CloseWait], 120_000));
+    }
+
+    #[test]
+    fn its_acknowledgement_before_us_and_behind_us() {
+        for seen in [false, true] {
+            let mut track = Track::established();
+            track.a(FIN_ACK, 1, 1);
+            if seen {
+                assert_eq!(track.b(ACK, 1, 2), Fine);
+            }
+            track.wait(200);
+            assert_eq!(track.a(FIN_ACK, 1, 1), Fine);
+            let (first, left) = if seen { (FinWait2, 59_800) } else { (FinWait1, 120_000) };
+            assert_eq!((track.states(), track.left()), ([first, CloseWait], left));
+            assert_eq!(track.b(ACK, 1, 2), Fine);
+            assert_eq!(track.states(), [FinWait2, CloseWait]);
+        }
+    }
+
+    #[test]
+    fn the_second_fin_before_us() {
+        let mut track = Track::established();
+        track.a(FIN_ACK, 1, 1);
+        track.b(ACK, 1, 2);
+        track.wait(200);
+        assert_eq!(track.b(FIN_ACK, 1, 2), Fine);
+        assert_eq!(track.states(), [TimeWait, LastAck]);
+    }
+
+    #[test]
+    fn the_second_fin_behind_us() {
+        let mut track = Track::established();
+        track.a(FIN_ACK, 1, 1);
+        track.b(ACK, 1, 2);
+        track.b(FIN_ACK, 1, 2);
+        track.wait(200);
+        assert_eq!(track.b(FIN_ACK, 1, 2), Fine);
+        assert_eq!((track.states(), track.left()), ([TimeWait, LastAck], 60_000), "started again");
+    }
+
+    #[test]
+    fn the_last_acknowledgement_before_us_and_behind_us() {
+        for seen in [false, true] {
+            let mut track = Track::established();
+            track.a(FIN_ACK, 1, 1);
+            track.b(FIN_ACK, 1, 2);
+            if seen {
+                assert_eq!(track.a(ACK, 2, 2), Fine);
+            }
+            track.wait(200);
+            assert_eq!(track.b(FIN_ACK, 1, 2), Fine);
+            assert_eq!(track.left(), 60_000);
+            assert_eq!(track.a(ACK, 2, 2), Fine);
+            assert_eq!((track.states(), track.left()), ([TimeWait, Closed], 60_000));
+        }
+    }
+}
+
+mod fins_that_cross {
+    use super::*;
+
+    #[test]
+    fn the_second_is_lost_before_us_and_its_acknowledgement_shows_it() {
+        let mut track = Track::established();
+        track.a(FIN_ACK, 1, 1);
+        // B's FIN, at 1, was lost: its acknowledgement of A's bears the number behind it.
+        assert_eq!(track.b(ACK, 2, 2), Fine);
+        assert_eq!(track.states(), [FinWait2, CloseWait], "what is missing is not known yet");
+        assert_eq!(track.b(FIN_ACK, 1, 2), Fine);
+        assert_eq!(track.states(), [TimeWait, Closing], "it had been sent before A's was received");
+        assert_eq!(track.a(ACK, 2, 2), Fine);
+        assert_eq!(track.states(), [TimeWait, TimeWait]);
+    }
+
+    #[test]
+    fn an_acknowledgement_with_nothing_missing_shows_that_they_did_not() {
+        let mut track = Track::established();
+        track.a(FIN_ACK, 1, 1);
+        assert_eq!(track.b(ACK, 1, 2), Fine, "from CLOSE_WAIT");
+        assert_eq!(track.b(ACK, 2, 2), Fine, "the FIN between them was lost");
+        assert_eq!(track.b(FIN_ACK, 1, 2), Fine);
+        assert_eq!(track.states(), [TimeWait, LastAck]);
+    }
+
+    #[test]
+    fn data_that_was_missing_is_no_fin() {
+        let mut track = Track::established();
+        track.a(FIN_ACK, 1, 1);
+        assert_eq!(track.b(ACK, 11, 2), Fine);
+        assert_eq!(track.b_data(ACK, 1, 2, 10), Fine);
+        assert_eq!(track.b(FIN_ACK, 11, 2), Fine);
+        assert_eq!(track.states(), [TimeWait, LastAck]);
+    }
+
+    #[test]
+    fn the_first_is_lost_behind_us() {
+        let mut track = Track::established();
+        track.a(FIN_ACK, 1, 1);
+        assert_eq!(track.b(FIN_ACK, 1, 1), Fine);
+        assert_eq!(track.a(ACK, 2, 2), Fine);
+        assert_eq!(track.states(), [Closing, TimeWait], "B is told to be where it is with all it was sent");
+        assert_eq!(track.a(FIN_ACK, 1, 2), Fine);
+        assert_eq!(track.b(ACK, 2, 2), Fine);
+        assert_eq!(track.states(), [TimeWait, TimeWait]);
+    }
+}
+
+#[test]
+fn only_what_reaches_time_wait_starts_it_again() {
+    let mut track = Track::time_wait(Policy::DEFAULT);
+    track.wait(1000);
+    assert_eq!(track.a(FIN_ACK, 1, 1), Fine, "an old duplicate of its own");
+    assert_eq!(track.left(), 59_000);
+    assert_eq!(track.b(FIN_ACK, 1, 2), Fine);
+    assert_eq!(track.left(), 60_000);
+}
+
+#[test]
+fn a_fin_repeated_with_news_starts_fin_wait_1_again_whatever_was_used_up() {
+    let mut track = Track::established_under(Policy { orphan_retries: 1, ..Policy::DEFAULT });
+    track.a(FIN_ACK, 1, 1);
+    track.b_data(ACK, 1, 1, 10);
+    track.wait(1000);
+    assert_eq!(track.a(FIN_ACK, 1, 11), Fine, "it acknowledges what B has sent");
+    assert_eq!(track.left(), 120_000);
+    track.wait(1000);
+    track.a(FIN_ACK, 1, 11);
+    assert_eq!(track.left(), 2_000, "repeated without an answer");
+}
+
+#[test]
+fn after_both_fins_a_late_reset_is_no_crime() {
+    let policy = Policy { inexact_rst: InexactRst::Drop, ..Policy::DEFAULT };
+    let mut track = Track::established_under(policy);
+    track.a_data(ACK, 1, 1, 100);
+    track.b(ACK, 1, 101);
+    track.a(FIN_ACK, 101, 1);
+    assert_eq!(track.a(RST, 50, 1), No(Refusal::OutOfWindow), "one FIN only");
+    track.b(FIN_ACK, 1, 101);
+    assert_eq!(track.states(), [Closing, Closing]);
+    let left = track.left();
+    assert_eq!(track.a(RST, 50, 1), Fine, "it fits what was there");
+    assert_eq!((track.states(), track.left()), ([Closing, Closing], left));
+    assert_eq!(track.a(RST, 500, 1), No(Refusal::RstNotExact), "this does not");
+}
+
+#[test]
+fn a_refusal_may_be_repeated_whatever_its_number() {
+    let mut track = Track::syn_sent();
+    assert_eq!(track.send(Reply, &segment(RST_ACK, 0, A + 1, 0)), Fine);
+    track.wait(10);
+    assert_eq!(track.send(Reply, &segment(RST_ACK, 0, A + 1, 0)), Fine);
+    assert_eq!(track.send(Reply, &segment(RST_ACK, 777_777, A + 1, 0)), Fine, "a firewall's");
+    assert_eq!(track.send(Reply, &segment(RST_ACK, 777_777, A + 2, 0)), No(Refusal::OutOfWindow));
+    assert_eq!((track.states(), track.left()), ([Closed, Closed], 9_990));
+}
+
+#[test]
+fn late_acknowledgements_pass_and_move_nothing() {
+    let mut track = Track::time_wait(Policy::DEFAULT);
+    let before = track.connection;
+    track.wait(500);
+    for (seq, ack) in [(1, 1), (2, 1), (2, 2)] {
+        assert_eq!(track.a(ACK, seq, ack), Fine);
+        assert_eq!(track.b(ACK, seq, ack), Fine);
+    }
+    assert_eq!(track.b(SYN_ACK, 0, 1), Fine, "of long ago");
+    assert_eq!((track.connection, track.left()), (before, 59_500));
+}
