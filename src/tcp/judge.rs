@@ -300,8 +300,18 @@ fn judge_syn_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement 
         (true, false, _) if remember::is_second_answer(situation) => {
             situation.remember(Remembered::new(Kind::SynAck, segment, now))
         }
+        (_, false, _) if is_unknown_repetition(connection, direction, segment) => situation.repetition(),
         (_, _, _) => Judgement::Refuse(Refusal::UnexpectedSynAck),
     }
+}
+
+/// Whether a SYN-ACK may be an endpoint's own, once more, where its initial sequence number was never seen or
+/// is known no longer: its receiver then repeats the acknowledgement that was lost.
+fn is_unknown_repetition(connection: &Connection, sender: Direction, segment: &Segment<'_>) -> bool {
+    let is_unknown = !matches!(connection.state(sender), State::Listen | State::SynSent)
+        && connection.initial(sender).is_none();
+    let is_old = !segment.end().is_after(connection.peer(sender).end);
+    is_unknown && is_old && window::check(connection, sender, segment).is_ok()
 }
 
 /// The SYN-ACK of a simultaneous open: both have sent a SYN, each acknowledges the other's.

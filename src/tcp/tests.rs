@@ -6,6 +6,7 @@
 mod edges;
 mod endings;
 mod recovery;
+mod timers;
 
 use super::*;
 use crate::time::{Span, Tick};

@@ -227,6 +227,15 @@ mod in_mid_stream {
     }
 
     #[test]
+    fn a_syn_ack_that_is_repeated_because_its_acknowledgement_was_lost() {
+        let mut track = Track::begun_by(&segment(ACK, A + 1, B + 1, 0), Policy::DEFAULT);
+        assert_eq!(track.b(SYN_ACK, 0, 1), Fine, "A acknowledges it again");
+        assert_eq!(track.b(SYN_ACK, 1, 1), No(Refusal::UnexpectedSynAck), "that would be another");
+        assert_eq!(track.states(), [Established, Established]);
+        assert_eq!(track.a(ACK, 1, 1), Fine);
+    }
+
+    #[test]
     fn by_a_keep_alive() {
         let mut track = Track::begun_by(&segment(ACK, A, B + 1, 0), Policy::DEFAULT);
         assert_eq!(track.b(ACK, 1, 1), Fine);

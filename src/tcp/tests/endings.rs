@@ -181,6 +181,21 @@ fn a_refusal_may_be_repeated_whatever_its_number() {
 }
 
 #[test]
+fn a_late_syn_ack_fits_also_where_only_timestamps_are_kept() {
+    let mut track = Track::established();
+    let options = Options(&[1, 1, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0]);
+    for (direction, flags, seq, ack) in
+        [(Original, FIN_ACK, A + 1, B + 1), (Reply, FIN_ACK, B + 1, A + 2), (Original, ACK, A + 2, B + 2)]
+    {
+        track.send(direction, &Segment { options, ..segment(flags, seq, ack, 0) });
+    }
+    assert_eq!(track.connection.initial(Reply), None);
+    assert_eq!(track.b(SYN_ACK, 0, 1), Fine);
+    assert_eq!(track.b(SYN_ACK, 2, 1), No(Refusal::UnexpectedSynAck));
+    assert_eq!(track.states(), [TimeWait, Closed]);
+}
+
+#[test]
 fn late_acknowledgements_pass_and_move_nothing() {
     let mut track = Track::time_wait(Policy::DEFAULT);
     let before = track.connection;
