@@ -24,7 +24,11 @@ pub(super) fn sequence_range(connection: &Connection, sender: Direction) -> [Seq
     // What lies beyond the window, a probe or what overhangs it, is not back yet: its receiver may have trimmed
     // it, and then all that is in flight is longer than the window, and may have to be sent again.
     let reached = if peer.end.is_after(peer.limit) { peer.limit } else { peer.end };
-    [reached.minus(window), peer.limit]
+    let low = reached.minus(window);
+    // Nor is anything that was not acknowledged, such as the data on a SYN (RFC 7413) whose answer offers less.
+    let acked = connection.peer(sender.opposite()).ack;
+    let is_known = connection.marks.has_acked(sender.opposite());
+    [if is_known && acked.is_before(low) { acked } else { low }, peer.limit]
 }
 
 /// The range of acknowledgements that `sender` may send now.

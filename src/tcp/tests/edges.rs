@@ -112,6 +112,15 @@ fn a_zero_window_its_probes_and_its_end() {
 }
 
 #[test]
+fn data_on_a_syn_is_sent_again_though_the_answer_offers_less() {
+    let mut track = Track::begun_by(&segment(SYN, A, 0, 1400), Policy::DEFAULT);
+    assert_eq!(track.send(Reply, &Segment { window: 500, ..segment(SYN_ACK, B, A + 1, 0) }), Fine);
+    assert_eq!(track.a_data(ACK, 1, 1, 100), Fine);
+    assert_eq!(track.b(ACK, 1, 101), Fine);
+    assert_eq!(track.states(), [Established, Established]);
+}
+
+#[test]
 fn a_connection_that_begins_with_a_zero_window() {
     let mut track = Track::syn_sent();
     assert_eq!(track.send(Reply, &Segment { window: 0, ..segment(SYN_ACK, B, A + 1, 0) }), Fine);
