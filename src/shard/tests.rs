@@ -1,5 +1,7 @@
 //! The shard as a whole: what lasts longer than a packet, and what happens at its limits.
 
+mod errors;
+
 use super::*;
 use crate::tcp::{State, TimeWaitOverflow};
 use crate::time::{Span, Time};
