@@ -110,7 +110,12 @@ fn take_in_numbers(
     let first_seen = connection.marks.is_picked_up() && !connection.marks.has_acked(sender);
     // What overhangs the window has arrived once it is acknowledged; only of a FIN does that matter.
     let cut = segment.flags.has(Flags::FIN) && window::overhangs(connection, sender, segment);
-    let opened = (segment.seq.is_after(end) || cut) && !first_seen;
+    // A bare acknowledgement ahead of the stream brings nothing, and anybody can guess one (RFC 5961 section 5):
+    // if something is missing before it, that comes again. Only of the other's FIN it tells when that came.
+    let fin = connection.state(receiver) == State::FinWait1;
+    let tells = fin && segment.ack == connection.peer(receiver).end;
+    let brings = segment.length() > 0 || first_seen || tells;
+    let opened = (brings && segment.seq.is_after(end) || cut) && !first_seen;
     if had_hole || opened {
         if !had_hole {
             irregular.streams[sender.index()] = Stream::unbroken(end);
@@ -123,7 +128,7 @@ fn take_in_numbers(
     connection.marks.set_acked(sender);
     let scale = connection.effective_scale(sender);
     let peer = connection.peer_mut(sender);
-    peer.end = end.max(segment.end());
+    peer.end = if brings { end.max(segment.end()) } else { end };
     peer.ack = if acked { peer.ack.max(segment.ack) } else { segment.ack };
     peer.window = peer.window.max(segment.window);
     let limit = segment.ack.plus(u32::from(segment.window) << scale);

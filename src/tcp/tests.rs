@@ -361,6 +361,21 @@ mod windows {
         assert_eq!(track.send(Reply, &segment(ACK, u32::MAX, 900, 900)), Fine);
         assert_eq!(track.send(Original, &segment(ACK, 900, 899, 0)), Fine);
     }
+
+    #[test]
+    fn an_acknowledgement_ahead_of_its_stream_moves_nothing() {
+        let mut track = Track::established();
+        // Inside the window and with an acceptable acknowledgement, as anybody may guess it (RFC 5961 section 5).
+        let before = track.connection;
+        assert_eq!(track.b(ACK, 100, 1), Fine);
+        assert_eq!(
+            track.connection, before,
+            "nothing was sent up to there, and nothing is missing before it"
+        );
+        track.b(FIN_ACK, 1, 1);
+        track.a(ACK, 1, 2);
+        assert_eq!(track.states(), [CloseWait, FinWait2], "the FIN arrives as if it had never been there");
+    }
 }
 
 mod closing {
