@@ -308,8 +308,8 @@ fn judge_syn_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement 
 /// Whether a SYN-ACK may be an endpoint's own, once more, where its initial sequence number was never seen or
 /// is known no longer: its receiver then repeats the acknowledgement that was lost.
 fn is_unknown_repetition(connection: &Connection, sender: Direction, segment: &Segment<'_>) -> bool {
-    let is_unknown = !matches!(connection.state(sender), State::Listen | State::SynSent)
-        && connection.initial(sender).is_none();
+    let has_spoken = connection.marks.is_picked_up() || connection.marks.has_acked(sender);
+    let is_unknown = has_spoken && connection.initial(sender).is_none();
     let is_old = !segment.end().is_after(connection.peer(sender).end);
     is_unknown && is_old && window::check(connection, sender, segment).is_ok()
 }

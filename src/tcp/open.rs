@@ -10,7 +10,7 @@ use crate::time::Tick;
 use crate::wire::{Direction, Flags, Segment, Seq};
 
 /// The largest window there can be (RFC 7323 section 2.3): assumed of an endpoint that was not seen yet.
-const LARGEST_WINDOW: u32 = 1 << 30;
+pub(super) const LARGEST_WINDOW: u32 = 1 << 30;
 /// The largest scale, assumed where the SYNs were not seen: too wide a window refuses nothing legitimate.
 const UNKNOWN_SCALE: u8 = 14;
 

@@ -66,7 +66,8 @@ pub struct Detail {
     /// Its acknowledgement number.
     pub ack: u32,
     /// The lowest and highest value that would have been accepted, of `ack` where the refusal is about the
-    /// acknowledgement, of `seq` (and of `seq` plus length at the upper edge) otherwise.
+    /// acknowledgement, of `seq` otherwise: the lowest is that of a segment's last byte, and with the highest it
+    /// may have one byte at most, a zero-window probe.
     pub expected: [u32; 2],
     /// The receiver's largest window in bytes.
     pub window: u32,

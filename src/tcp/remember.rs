@@ -18,9 +18,6 @@ use super::refusal::Refusal;
 use super::state::State;
 use crate::wire::{Direction, Segment};
 
-/// How far behind a challenge's acknowledgement its receiver may be: the largest window there can be.
-const LARGEST_WINDOW: u32 = 1 << 30;
-
 impl Accepted {
     /// Keeps `what` of `sender`, in place of what was kept of it before.
     pub(super) fn remember(&mut self, sender: Direction, what: Option<Remembered>) {
@@ -147,9 +144,9 @@ pub(super) fn before_synchronized(situation: &Situation<'_>, segment: &Segment<'
             situation.remember(Remembered { seq: segment.ack, end: segment.ack, ..challenge })
         }
         (State::SynSent, State::Listen) if policy.loose => {
-            let goes_on = situation
-                .remembered(receiver, Kind::Challenge)
-                .is_some_and(|challenge| segment.seq.offset_from(challenge.seq.minus(1)) <= LARGEST_WINDOW);
+            let goes_on = situation.remembered(receiver, Kind::Challenge).is_some_and(|challenge| {
+                segment.seq.offset_from(challenge.seq.minus(1)) <= open::LARGEST_WINDOW
+            });
             if goes_on { situation.pass() } else { refused }
         }
         _ => refused,
