@@ -8,7 +8,7 @@ use super::verdict::{Action, Class, Reason, Verdict};
 use super::{Context, Shard, direction_of, key, query_ports};
 use crate::flow::Refusal;
 use crate::table::{Index, Key};
-use crate::tcp::{self, State};
+use crate::tcp;
 use crate::wire::{Addresses, Direction, Packet, Quote, QuotedTransport, Seq, protocol};
 
 impl Shard {
@@ -49,7 +49,7 @@ impl Shard {
     /// Whether `sender` has sent `seq` and not seen it acknowledged.
     fn is_in_flight(&self, index: Index, sender: Direction, seq: Seq) -> bool {
         let tracked = tcp::Connection::from_words(self.table.connection(index).tracker());
-        if tracked.state(sender) == State::Listen {
+        if !tracked.has_numbers(sender) {
             return false;
         }
         let end = tracked.peer(sender).end;

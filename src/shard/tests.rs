@@ -403,6 +403,24 @@ fn an_icmp_error_is_related_only_to_what_is_in_flight() {
 }
 
 #[test]
+fn an_icmp_error_about_an_endpoint_that_never_spoke_is_unknown() {
+    let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
+    // Of the responder no sequence number is known: not even those around zero are its own.
+    let sent = |seq: u32| {
+        let tcp = Tcp { seq: Seq(seq), ..Tcp::new(80, 1) };
+        Builder::v4([10, 0, 0, 2], [10, 0, 0, 1]).tcp(&tcp, &[])
+    };
+    let about = |frame: Vec<u8>| Builder::v4([10, 9, 9, 9], [10, 0, 0, 2]).icmp(3, 1, [0; 4], &frame[14..]);
+    let reasons = |lab: &mut Lab| {
+        [u32::MAX, 0, 0x8000_0000].map(|seq| lab.send_one(about(sent(seq))).reason.map(|it| it.name()))
+    };
+    lab.send_one(there(1, Flags::SYN, 0, 0));
+    assert_eq!(reasons(&mut lab), [Some("icmp_unknown"); 3]);
+    lab.send_one(back(1, Flags::RST.with(Flags::ACK), 0, 1));
+    assert_eq!(reasons(&mut lab), [Some("icmp_unknown"); 3]);
+}
+
+#[test]
 fn an_invalid_packet_names_its_connection_and_touches_nothing() {
     let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
     lab.open(1);

@@ -204,9 +204,14 @@ impl Marks {
         self.set_flag(bit::PICKED_UP | bit::RESPONDER_UNSEEN, true);
     }
 
-    /// Whether nothing of the responder was seen since the pickup, so that how far it has sent is unknown.
+    /// Whether nothing of the responder was seen, neither since the pickup, so that how far it has sent is
+    /// unknown, nor before an RST that ended an open which it had not answered.
     pub(super) const fn is_responder_unseen(self) -> bool {
         self.flag(bit::RESPONDER_UNSEEN)
+    }
+
+    pub(super) fn set_responder_unseen(&mut self) {
+        self.set_flag(bit::RESPONDER_UNSEEN, true);
     }
 
     pub(super) fn set_responder_seen(&mut self) {
@@ -247,11 +252,17 @@ impl Connection {
         state.has_sent_fin() || matches!(state, State::Closed) && !self.marks.is_reset()
     }
 
+    /// Whether anything is known of that endpoint's sequence numbers: nothing of a responder that has not
+    /// answered, and never did before an RST.
+    pub const fn has_numbers(&self, sender: Direction) -> bool {
+        let is_mute = self.marks.is_responder_unseen() && !self.marks.is_picked_up();
+        matches!(sender, Direction::Original)
+            || !(is_mute || matches!(self.state(Direction::Reply), State::Listen))
+    }
+
     /// The initial sequence number of that endpoint, where it is still known.
     pub fn initial(&self, sender: Direction) -> Option<Seq> {
-        let known = !self.marks.is_picked_up()
-            && !self.marks.is_stamped(sender)
-            && !matches!(self.state(sender), State::Listen);
+        let known = !self.marks.is_picked_up() && !self.marks.is_stamped(sender) && self.has_numbers(sender);
         known.then(|| Seq(self.stamps[sender.index()]))
     }
 

@@ -210,6 +210,9 @@ fn judge_rst(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
             if next.marks.states() == [State::Closed; 2] {
                 next.marks.set_reset();
             }
+            if !connection.has_numbers(Direction::Reply) {
+                next.marks.set_responder_unseen();
+            }
             keep_own_syn(situation, segment, situation.moved(next))
         }
         Ok(Exactness::Inside) if !done && policy.inexact_rst == InexactRst::Pass => {
@@ -293,6 +296,10 @@ fn judge_syn_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement 
     if let Some(opening) = remember::new_incarnation(situation, segment) {
         return Judgement::Renew(opening);
     }
+    if connection.marks.is_reset() && !connection.has_numbers(direction) && answers_own {
+        // It has crossed the RST by which the originator took its SYN back.
+        return situation.pass();
+    }
     let repeats_own = connection.initial(direction) == Some(segment.seq);
     match (answers_own, repeats_own, situation.receiver_state()) {
         (true, true, State::SynReceived) => crossed_syn_ack(situation, segment),
@@ -333,7 +340,8 @@ fn crossed_syn_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgemen
 /// Everything with ACK and without SYN and RST: data, acknowledgements, FINs.
 fn judge_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
     let Situation { connection, direction, policy, .. } = *situation;
-    if matches!(situation.sender_state(), State::Listen | State::SynSent) {
+    let was_never_answered = connection.marks.is_reset() && !connection.has_numbers(Direction::Reply);
+    if matches!(situation.sender_state(), State::Listen | State::SynSent) || was_never_answered {
         return remember::before_synchronized(situation, segment);
     }
     if policy.check_window

@@ -49,7 +49,7 @@ pub(super) fn exactness(
     segment: &Segment<'_>,
 ) -> Result<Exactness, Refusal> {
     let receiver = sender.opposite();
-    if connection.state(receiver) == State::SynSent {
+    if connection.state(receiver) == State::SynSent || !connection.has_numbers(sender) {
         return answers_syn(connection, irregular, receiver, segment);
     }
     let contiguous = contiguous(connection, irregular, sender);
@@ -103,7 +103,9 @@ pub(super) fn fits_late(
     segment: &Segment<'_>,
 ) -> bool {
     let [low, _] = window::sequence_range(connection, sender);
-    !segment.seq.is_before(low) && !segment.seq.is_after(contiguous(connection, irregular, sender))
+    connection.has_numbers(sender)
+        && !segment.seq.is_before(low)
+        && !segment.seq.is_after(contiguous(connection, irregular, sender))
 }
 
 /// Whether an RST refuses once more the SYN that another one has refused already. Its sequence number is

@@ -719,6 +719,37 @@ mod syn_on_a_live_connection {
 
 /// Every transition of a closing that loses each of its waves once ends where it should.
 #[test]
+fn after_a_refused_connection_nothing_depends_on_where_numbers_begin() {
+    // Of the responder no number was ever seen; whatever it says now must not be held against zero.
+    for base in [0_u32, 1, 77, 0x7fff_fff0, 0x8000_0000, u32::MAX] {
+        let mut track = Track::syn_sent();
+        assert_eq!(track.send(Reply, &segment(RST_ACK, 0, A + 1, 0)), Fine);
+        assert_eq!(track.states(), [Closed, Closed]);
+        assert_eq!(
+            track.send(Reply, &segment(RST_ACK, base, A + 1, 0)),
+            Fine,
+            "a repeated SYN, refused again"
+        );
+        assert_eq!(track.send(Reply, &segment(RST_ACK, base, A + 2, 0)), No(Refusal::AckOutOfWindow));
+        assert_eq!(track.send(Reply, &segment(RST, base, 0, 0)), No(Refusal::AckOutOfWindow));
+        assert_eq!(track.send(Reply, &segment(ACK, base, A + 1, 0)), No(Refusal::NotSynchronized));
+        assert_eq!(track.send(Original, &segment(ACK, A + 1, base, 0)), No(Refusal::NotSynchronized));
+    }
+}
+
+#[test]
+fn a_syn_ack_that_crosses_the_rst_of_who_opened_is_no_crime() {
+    for base in [0_u32, 4_711, 0x8000_0000] {
+        let mut track = Track::syn_sent();
+        assert_eq!(track.a(RST, 1, 0), Fine);
+        assert_eq!(track.states(), [Closed, Closed]);
+        assert_eq!(track.send(Reply, &segment(SYN_ACK, base, A + 1, 0)), Fine);
+        assert_eq!(track.send(Reply, &segment(SYN_ACK, base, A + 9, 0)), No(Refusal::UnexpectedSynAck));
+        assert_eq!(track.states(), [Closed, Closed]);
+    }
+}
+
+#[test]
 fn a_refusal_changes_nothing_in_any_state() {
     for track in [
         Track::syn_sent(),

@@ -176,7 +176,7 @@ fn a_refusal_may_be_repeated_whatever_its_number() {
     track.wait(10);
     assert_eq!(track.send(Reply, &segment(RST_ACK, 0, A + 1, 0)), Fine);
     assert_eq!(track.send(Reply, &segment(RST_ACK, 777_777, A + 1, 0)), Fine, "a firewall's");
-    assert_eq!(track.send(Reply, &segment(RST_ACK, 777_777, A + 2, 0)), No(Refusal::OutOfWindow));
+    assert_eq!(track.send(Reply, &segment(RST_ACK, 777_777, A + 2, 0)), No(Refusal::AckOutOfWindow));
     assert_eq!((track.states(), track.left()), ([Closed, Closed], 9_990));
 }
 
