@@ -4,6 +4,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod attach;
+mod behaviours;
 mod bridge;
 #[path = "../common/mod.rs"]
 mod common;

@@ -107,7 +107,12 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new(options: &Options) -> Site {
-        Site { lab: Lab::bridge(options).unwrap(), scratch: Scratch::new(), started: AtomicU32::new(0) }
+        Site::of(Lab::bridge(options).unwrap())
+    }
+
+    /// The same around another laboratory.
+    pub(crate) fn of(lab: Lab) -> Site {
+        Site { lab, scratch: Scratch::new(), started: AtomicU32::new(0) }
     }
 
     /// One in which kernels send nothing by themselves: neighbours are known from the start, and IPv6, which
