@@ -19,8 +19,6 @@ pub(super) struct News {
     ack: bool,
     /// A FIN that had been sent before.
     repeated_fin: bool,
-    /// The same, reaching an endpoint in TIME_WAIT.
-    reminder: bool,
 }
 
 /// Moves both endpoints by a segment with ACK that fits, and says what was new about it.
@@ -35,23 +33,18 @@ pub(super) fn advance(
     let receiver = sender.opposite();
     let had_fin = connection.has_sent_fin(sender);
     let is_fin = segment.flags.has(Flags::FIN) && can_be_its_fin(connection, irregular, sender, segment);
-    let end = connection.peer(sender).end;
     let mut news = News {
         data: segment.payload > 0 && segment.end().is_after(connection.peer(sender).end),
         ack: !connection.marks.has_acked(sender) || segment.ack.is_after(connection.peer(sender).ack),
         repeated_fin: false,
-        reminder: false,
     };
     connection.settle_scales();
     take_in_numbers(connection, irregular, sender, segment);
     acknowledge(connection, irregular, sender, segment);
     if is_fin {
         news.repeated_fin = had_fin;
-        news.reminder = had_fin && connection.state(receiver) == State::TimeWait;
         if !had_fin {
-            let was_sent_before = !segment.end().is_after(end);
-            let crossed = was_sent_before && irregular.acknowledged_behind_hole[sender.index()];
-            send_fin(connection, sender, segment, crossed);
+            send_fin(connection, sender, segment);
         }
         count_fin(connection, sender, had_fin && !news.ack);
         *note = now;
@@ -111,15 +104,12 @@ fn take_in_numbers(
     // What overhangs the window has arrived once it is acknowledged; only of a FIN does that matter.
     let cut = segment.flags.has(Flags::FIN) && window::overhangs(connection, sender, segment);
     // A bare acknowledgement ahead of the stream brings nothing, and anybody can guess one (RFC 5961 section 5):
-    // if something is missing before it, that comes again. Only of the other's FIN it tells when that came.
-    let fin = connection.state(receiver) == State::FinWait1;
-    let tells = fin && segment.ack == connection.peer(receiver).end;
-    let brings = segment.length() > 0 || first_seen || tells;
+    // if something is missing before it, that comes again.
+    let brings = segment.length() > 0 || first_seen;
     let opened = (brings && segment.seq.is_after(end) || cut) && !first_seen;
     if had_hole || opened {
         if !had_hole {
             irregular.streams[sender.index()] = Stream::unbroken(end);
-            irregular.acknowledged_behind_hole[sender.index()] = false;
         }
         let arrived = if cut { connection.peer(sender).limit.max(segment.seq) } else { segment.end() };
         irregular.streams[sender.index()].extend(segment.seq, arrived);
@@ -169,21 +159,16 @@ fn acknowledge(
     } else if state.has_sent_fin() && segment.ack == connection.peer(receiver).end {
         // An acknowledged FIN has arrived, whatever was seen of what lies before it.
         deliver_fin(connection, receiver);
-        let is_first = connection.state(receiver) == State::FinWait1;
-        if is_first && connection.marks.has_hole(sender) {
-            irregular.acknowledged_behind_hole[sender.index()] = true;
-        }
         connection.marks.set_state(receiver, connection.state(receiver).received(Received::AckOfFin));
     }
 }
 
 /// The sender's state after its first FIN. If the other side's FIN was let through to it and this one does not
-/// acknowledge that, the two crossed; likewise (`crossed`) if it is the repetition of one that was lost on its
-/// way here, from before the acknowledgement of the other's.
-fn send_fin(connection: &mut Connection, sender: Direction, segment: &Segment<'_>, crossed: bool) {
+/// acknowledge that, the two crossed.
+fn send_fin(connection: &mut Connection, sender: Direction, segment: &Segment<'_>) {
     let receiver = sender.opposite();
     let other_fin = connection.state(receiver).has_sent_fin();
-    let crossed = crossed || other_fin && segment.ack.is_before(connection.peer(receiver).end);
+    let crossed = other_fin && segment.ack.is_before(connection.peer(receiver).end);
     let event = if crossed { Sent::CrossedFin } else { Sent::Fin };
     connection.marks.set_state(sender, connection.state(sender).sent(event));
 }
@@ -248,7 +233,7 @@ pub(super) fn rearm(
             let entered = Direction::BOTH
                 .into_iter()
                 .any(|side| after.state(side) == State::TimeWait && before.state(side) != State::TimeWait);
-            let restarts = news.reminder && policy.time_wait_restart;
+            let restarts = news.repeated_fin && policy.time_wait_restart;
             if entered || restarts { Rearm::Start(timer) } else { Rearm::Keep }
         }
         Timer::SynSent

@@ -130,8 +130,8 @@ pub struct Remembered {
 }
 
 impl Remembered {
-    /// What is kept of the moment it came: nine hours, far more than it is of interest.
-    const AT: u32 = (1 << 25) - 1;
+    /// What is kept of the moment it came: eighteen hours, far more than it is of interest.
+    const AT: u32 = (1 << 26) - 1;
 
     /// Remembers `segment`.
     pub(super) fn new(kind: Kind, segment: &Segment<'_>, now: Tick) -> Remembered {
@@ -162,7 +162,7 @@ impl Remembered {
         ack == self.seq.plus(1) || ack == self.end
     }
 
-    /// As a word, and 31 bits beside it; a segment's length fits 16 bits, since an IP packet's does.
+    /// As a word, and 32 bits beside it; a segment's length fits 16 bits, since an IP packet's does.
     fn words(self) -> (u64, u32) {
         let length = self.end.offset_from(self.seq).min(u32::from(u16::MAX));
         let word = u64::from(self.seq.0) | u64::from(self.window) << 32 | u64::from(length) << 48;
@@ -190,9 +190,6 @@ pub struct Irregular {
     pub streams: [Stream; 2],
     /// The newest segment of each sender that is to be remembered.
     pub remembered: [Option<Remembered>; 2],
-    /// Whether that endpoint acknowledged the other's FIN while something it had sent before was missing: if
-    /// that turns out to be its own FIN, the two have crossed.
-    pub acknowledged_behind_hole: [bool; 2],
 }
 
 impl Irregular {
@@ -202,7 +199,6 @@ impl Irregular {
         let block = |block: Block| pair(block.start.0, block.end.0);
         let [a, b] = &self.streams;
         let [first, second] = self.remembered.map(|it| it.map_or((0, 0), Remembered::words));
-        let [x, y] = self.acknowledged_behind_hole.map(|on| u32::from(on) << 31);
         [
             pair(a.contiguous.0, b.contiguous.0),
             block(a.blocks[0]),
@@ -211,7 +207,7 @@ impl Irregular {
             block(b.blocks[1]),
             first.0,
             second.0,
-            pair(first.1 | x, second.1 | y),
+            pair(first.1, second.1),
         ]
     }
 
@@ -231,7 +227,6 @@ impl Irregular {
                 Remembered::from_words(words[5], small[0]),
                 Remembered::from_words(words[6], small[1]),
             ],
-            acknowledged_behind_hole: small.map(|small| small >> 31 == 1),
         }
     }
 }
@@ -318,7 +313,6 @@ mod tests {
                 let seq = Seq(u32::MAX - 1);
                 let it = Remembered { kind, seq, end: seq.plus(length), window: 0xffff, scale: 15, at: 0 };
                 irregular.remembered[sender] = Some(it.that_came_at(now));
-                irregular.acknowledged_behind_hole[sender] = length > 0;
                 assert_eq!(Irregular::from_words(irregular.words()), irregular);
             }
         }

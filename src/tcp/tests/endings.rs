@@ -85,24 +85,13 @@ mod fins_that_cross {
     use super::*;
 
     #[test]
-    fn the_second_is_lost_before_us_and_its_acknowledgement_shows_it() {
+    fn where_loss_hides_it_the_second_is_taken_to_have_come_after_the_first() {
+        // B's FIN, at 1, was lost before us, and so was what it may have acknowledged before it. Whether it had
+        // sent it before A's came, nobody here can know: both lives look the same.
         let mut track = Track::established();
         track.a(FIN_ACK, 1, 1);
-        // B's FIN, at 1, was lost: its acknowledgement of A's bears the number behind it.
-        assert_eq!(track.b(ACK, 2, 2), Fine);
-        assert_eq!(track.states(), [FinWait2, CloseWait], "what is missing is not known yet");
-        assert_eq!(track.b(FIN_ACK, 1, 2), Fine);
-        assert_eq!(track.states(), [TimeWait, Closing], "it had been sent before A's was received");
-        assert_eq!(track.a(ACK, 2, 2), Fine);
-        assert_eq!(track.states(), [TimeWait, TimeWait]);
-    }
-
-    #[test]
-    fn an_acknowledgement_with_nothing_missing_shows_that_they_did_not() {
-        let mut track = Track::established();
-        track.a(FIN_ACK, 1, 1);
-        assert_eq!(track.b(ACK, 1, 2), Fine, "from CLOSE_WAIT");
-        assert_eq!(track.b(ACK, 2, 2), Fine, "the FIN between them was lost");
+        assert_eq!(track.b(ACK, 2, 2), Fine, "repeated for a repeated FIN, or given from CLOSING");
+        assert_eq!(track.states(), [FinWait2, CloseWait]);
         assert_eq!(track.b(FIN_ACK, 1, 2), Fine);
         assert_eq!(track.states(), [TimeWait, LastAck]);
     }
@@ -128,16 +117,6 @@ mod fins_that_cross {
         assert_eq!(track.b(ACK, 2, 2), Fine);
         assert_eq!(track.states(), [TimeWait, TimeWait]);
     }
-}
-
-#[test]
-fn only_what_reaches_time_wait_starts_it_again() {
-    let mut track = Track::time_wait(Policy::DEFAULT);
-    track.wait(1000);
-    assert_eq!(track.a(FIN_ACK, 1, 1), Fine, "an old duplicate of its own");
-    assert_eq!(track.left(), 59_000);
-    assert_eq!(track.b(FIN_ACK, 1, 2), Fine);
-    assert_eq!(track.left(), 60_000);
 }
 
 #[test]
