@@ -17,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::bench;
 use crate::config::{self, Config};
 use crate::demo;
+use crate::io::Input;
 use crate::replay::{self, ProgressBar};
 use crate::table::HashKeys;
 
@@ -172,9 +173,14 @@ fn run_replay(arguments: Replay) -> Result<(), Failure> {
     if arguments.write.as_deref().is_some_and(|path| path.as_os_str() == "-") {
         return Err(Failure::Usage("-w -: standard output is for results; name a file".to_owned()));
     }
-    let config = load(&arguments.configuration)?;
+    // A command line that is wrong is told before anything is opened.
+    let mut config = load(&arguments.configuration)?;
+    let input = Input::open(&arguments.capture).map_err(|error| Failure::Running(error.to_string()))?;
+    if let Input::Scenario { name, scenario, .. } = &input {
+        let Configuration { config: file, set } = &arguments.configuration;
+        config = replay::configure(name, scenario, file.as_deref(), set).map_err(Failure::Usage)?;
+    }
     let options = replay::Options {
-        capture: arguments.capture,
         json: arguments.json,
         write: arguments.write,
         drain: arguments.drain,
@@ -183,7 +189,7 @@ fn run_replay(arguments: Replay) -> Result<(), Failure> {
     };
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let mut bar = ProgressBar::new();
-    let result = replay::replay(&options, &config, &mut out, &mut |progress| bar.show(progress));
+    let result = replay::replay(input, &options, &config, &mut out, &mut |progress| bar.show(progress));
     bar.finish();
     let flushed = out.flush();
     match result {

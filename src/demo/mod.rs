@@ -41,7 +41,7 @@ mod tracker;
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
@@ -210,7 +210,6 @@ fn replay_instead(capability: &str, set: &[String], out: &mut dyn Write) -> Resu
     let capture = Capture::from_reader("the built-in capture", BUILT_IN)
         .map_err(|error| Error::from(replay::Error::Capture(error)))?;
     let options = replay::Options {
-        capture: PathBuf::new(),
         json: false,
         write: None,
         drain: false,

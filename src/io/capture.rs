@@ -54,6 +54,33 @@ enum Found {
     End,
 }
 
+/// A file or pipe that was opened, before its format is known.
+pub(super) struct Opened {
+    /// What errors call it.
+    pub(super) name: Box<str>,
+    pub(super) source: Source,
+    /// Its length, of a regular file.
+    pub(super) total: Option<u64>,
+    pub(super) identity: Option<FileIdentity>,
+}
+
+impl Opened {
+    /// Opens the file at `path`, `-` for standard input.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(super) fn open(path: &Path) -> Result<Opened, Error> {
+        if path == Path::new("-") {
+            let source = Source::new(Box::new(io::stdin()));
+            return Ok(Opened { name: "standard input".into(), source, total: None, identity: None });
+        }
+        let name = path.to_string_lossy();
+        let (source, total, identity) =
+            Source::open(path).map_err(|error| Error::new(&name, ErrorKind::Open(error)))?;
+        Ok(Opened { name: name.into(), source, total, identity: Some(identity) })
+    }
+}
+
 impl Capture {
     /// Opens the capture at `path`, `-` for standard input, and reads as much as tells the format.
     ///
@@ -61,14 +88,7 @@ impl Capture {
     /// It cannot be opened or read, is empty, no capture, compressed, of another format or version, or of a
     /// link type that the engine cannot parse (in pcapng that shows with the first packet of the interface).
     pub fn open(path: impl AsRef<Path>) -> Result<Capture, Error> {
-        let path = path.as_ref();
-        if path == Path::new("-") {
-            return Capture::start("standard input", Source::new(Box::new(io::stdin())), None, None);
-        }
-        let name = path.to_string_lossy();
-        let (source, total, identity) =
-            Source::open(path).map_err(|error| Error::new(&name, ErrorKind::Open(error)))?;
-        Capture::start(&name, source, total, Some(identity))
+        Capture::start(Opened::open(path.as_ref())?)
     }
 
     /// Reads a capture from anything that yields bytes; `name` is what errors call it.
@@ -76,18 +96,15 @@ impl Capture {
     /// # Errors
     /// As [`Capture::open`].
     pub fn from_reader(name: &str, reader: impl Read + Send + 'static) -> Result<Capture, Error> {
-        Capture::start(name, Source::new(Box::new(reader)), None, None)
+        let source = Source::new(Box::new(reader));
+        Capture::start(Opened { name: name.into(), source, total: None, identity: None })
     }
 
-    fn start(
-        name: &str,
-        mut source: Source,
-        total: Option<u64>,
-        identity: Option<FileIdentity>,
-    ) -> Result<Capture, Error> {
-        let format = recognise(&mut source).map_err(|kind| Error::new(name, kind))?;
+    pub(super) fn start(opened: Opened) -> Result<Capture, Error> {
+        let Opened { name, mut source, total, identity } = opened;
+        let format = recognise(&mut source).map_err(|kind| Error::new(&name, kind))?;
         Ok(Capture {
-            name: name.into(),
+            name,
             source,
             total,
             identity,
@@ -256,13 +273,14 @@ impl Format {
     }
 }
 
-fn read_more(source: &mut Source) -> Result<bool, ErrorKind> {
+/// Reads more bytes; `false` at the end.
+pub(super) fn read_more(source: &mut Source) -> Result<bool, ErrorKind> {
     let end = source.offset() + source.available().len() as u64;
     source.more().map_err(|error| ErrorKind::Read { offset: end, error })
 }
 
 /// Waits until `count` bytes are available or the file ends; whether they are.
-fn await_bytes(source: &mut Source, count: usize) -> Result<bool, ErrorKind> {
+pub(super) fn await_bytes(source: &mut Source, count: usize) -> Result<bool, ErrorKind> {
     while source.available().len() < count {
         if !read_more(source)? {
             return Ok(false);

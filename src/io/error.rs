@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Formatter};
 use std::io;
 
 use super::link;
+use super::scenario::{self, Problem};
 use crate::wire::Link;
 
 /// An error about one capture file. Its `Display` is one line that begins with the file's name.
@@ -31,7 +32,9 @@ impl Error {
 
 impl Display for Error {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.file, self.kind)
+        // A place in a text is written as compilers do, so that editors find it: file:line:column.
+        let space = if matches!(*self.kind, ErrorKind::Scenario(_)) { "" } else { " " };
+        write!(f, "{}:{space}{}", self.file, self.kind)
     }
 }
 
@@ -52,7 +55,9 @@ impl std::error::Error for Error {
             | ErrorKind::Damaged { .. }
             | ErrorKind::SameFile
             | ErrorKind::OtherLink { .. }
-            | ErrorKind::TimeOutOfRange { .. } => None,
+            | ErrorKind::TimeOutOfRange { .. }
+            | ErrorKind::Scenario(_)
+            | ErrorKind::LongScenario => None,
         }
     }
 }
@@ -132,6 +137,10 @@ pub enum ErrorKind {
         /// The packet's.
         packet: Link,
     },
+    /// A scenario that is not well-formed.
+    Scenario(Problem),
+    /// More bytes than any scenario has.
+    LongScenario,
     /// A packet's time, in seconds since the Unix epoch, that pcap cannot state (before 1970, after 2106).
     TimeOutOfRange {
         /// The time in seconds.
@@ -281,6 +290,10 @@ impl Display for ErrorKind {
             ErrorKind::OtherLink { file, packet } => {
                 let (file, packet) = (link::name(*file), link::name(*packet));
                 write!(f, "holds {file} packets, a {packet} packet cannot be added: pcap has one link type")
+            }
+            ErrorKind::Scenario(problem) => write!(f, "{problem}"),
+            ErrorKind::LongScenario => {
+                write!(f, "begins as a scenario, and none is longer than {} bytes", scenario::MOST_BYTES)
             }
             ErrorKind::TimeOutOfRange { seconds } => {
                 write!(f, "pcap has no packet time {seconds} seconds from 1970, only from 1970 to 2106")

@@ -1,5 +1,6 @@
-//! Capture files: where a replay's packets come from, and where the accepted ones go.
+//! Capture files and scenarios: where a replay's packets come from, and where the accepted ones go.
 //!
+//! [`Input`] tells which of the two a file is. [`scenario`] reads rows of text and makes their frames.
 //! [`Capture`] reads pcap (micro- and nanosecond) and pcapng, of either byte order, from a file or a pipe, in
 //! constant memory and without an allocation per packet. [`CaptureWriter`] writes nanosecond pcap.
 //!
@@ -32,11 +33,13 @@
 
 mod capture;
 mod error;
+mod input;
 mod link;
 mod order;
 mod pcap;
 mod pcapng;
 mod record;
+pub mod scenario;
 mod source;
 mod writer;
 
@@ -49,6 +52,7 @@ mod tests;
 
 pub use capture::{Capture, Progress};
 pub use error::{Compression, Damage, Error, ErrorKind, Place};
+pub use input::Input;
 pub use record::{BURST, Batch, Packet, Timestamp};
 pub use source::FileIdentity;
 pub use writer::CaptureWriter;

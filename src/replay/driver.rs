@@ -124,10 +124,10 @@ impl<'a> Driver<'a> {
         let mut burst: ArrayVec<Arrival<'_>, BURST> = ArrayVec::new();
         let mut owner = 0;
         for packet in batch.iter() {
-            let at = self.time_of(&packet);
+            let at = self.time_of(packet.time);
             let frame = packet.frame();
             let shard = self.owner_of(&packet);
-            let later = at.tick() != self.now.tick() || at.nanoseconds() - self.now.nanoseconds() > STRIDE;
+            let later = self.is_later(at);
             if later || shard != owner || burst.is_full() {
                 self.process(owner, &mut burst)?;
             }
@@ -151,10 +151,42 @@ impl<'a> Driver<'a> {
         self.process(owner, &mut burst)
     }
 
-    /// The packet's time since the first; a capture that goes back stands still.
-    fn time_of(&mut self, packet: &Packet<'_>) -> Time {
-        let since_first = self.since_first(packet.time);
+    /// The time since the first packet; a capture that goes back stands still.
+    fn time_of(&mut self, time: Timestamp) -> Time {
+        let since_first = self.since_first(time);
         Time::from_nanoseconds(u64::try_from(since_first).unwrap_or(0)).max(self.now)
+    }
+
+    /// Whether timers may come due between now and `at`.
+    fn is_later(&self, at: Time) -> bool {
+        at.tick() != self.now.tick() || at.nanoseconds() - self.now.nanoseconds() > STRIDE
+    }
+
+    /// Lets time pass without a packet; returns the tick.
+    pub(super) fn pass_to(&mut self, time: Timestamp) -> io::Result<Tick> {
+        let at = self.time_of(time);
+        if self.is_later(at) {
+            self.turn_to(at)?;
+        }
+        self.now = at;
+        Ok(at.tick())
+    }
+
+    /// The connections that live, by ascending number.
+    pub(super) fn live(&self) -> impl Iterator<Item = Record> {
+        self.live_places().into_iter().map(|(_, shard, index)| self.shards[shard].record(index))
+    }
+
+    /// Number, shard and place of each connection that lives, by ascending number. Only these are sorted: a
+    /// million records at once would be a burden.
+    fn live_places(&self) -> Vec<(u64, usize, Index)> {
+        let mut live = Vec::new();
+        for (number, shard) in self.shards.iter().enumerate() {
+            let table = shard.table();
+            live.extend(table.scan().map(|index| (table.connection(index).id(), number, index)));
+        }
+        live.sort_unstable_by_key(|&(id, ..)| id);
+        live
     }
 
     fn since_first(&mut self, time: Timestamp) -> i128 {
@@ -250,9 +282,11 @@ impl<'a> Driver<'a> {
         self.hub.released.sort_by_key(|(token, _)| *token);
         self.tell_released().map_err(|error| match error {
             Error::Output(error) => error,
-            Error::Capture(_) | Error::Begin(_) | Error::Memory(_) | Error::Capacity(_) => {
-                io::Error::other(error)
-            }
+            Error::Capture(_)
+            | Error::Begin(_)
+            | Error::Memory(_)
+            | Error::Capacity(_)
+            | Error::Differences(_) => io::Error::other(error),
         })
     }
 
@@ -311,13 +345,7 @@ impl<'a> Driver<'a> {
         self.tell_released_in_order()?;
         let now = self.now.tick();
         let (mut by_protocol, mut by_states) = (BTreeMap::new(), BTreeMap::new());
-        // Only numbers and places are sorted: a million records at once would be a burden.
-        let mut live: Vec<(u64, usize, Index)> = Vec::new();
-        for (number, shard) in self.shards.iter().enumerate() {
-            let table = shard.table();
-            live.extend(table.scan().map(|index| (table.connection(index).id(), number, index)));
-        }
-        live.sort_unstable_by_key(|&(id, ..)| id);
+        let live = self.live_places();
         for &(_, shard, index) in &live {
             let record = self.shards[shard].record(index);
             self.hub.sink.connection(&record, now)?;

@@ -7,6 +7,9 @@
 //!                     Sink: JSON Lines, or a table for a person;  accepted frames ─► CaptureWriter
 //! ```
 //!
+//! A scenario ([`crate::io::scenario`]) goes the same way, row by row; `scenario` compares what becomes of each
+//! with what the row expects.
+//!
 //! With several shards the packets still go one after the other, each to the shard that owns it: the result
 //! is the same as with one, numbers and order included, as long as no limit is reached (each shard has its
 //! part of them). Memory is bounded: by the table (and a few bytes for each connection that lives at the end
@@ -14,6 +17,7 @@
 
 mod driver;
 mod json;
+mod scenario;
 mod sink;
 mod text;
 
@@ -22,18 +26,18 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::config::Config;
-use crate::io::{Capture, CaptureWriter};
+use crate::io::scenario::Scenario;
+use crate::io::{Batch, Capture, CaptureWriter, FileIdentity, Input};
 use crate::shard::Shard;
 use crate::table::HashKeys;
 use crate::time::{SystemClock, Tick};
 use driver::Driver;
+pub use scenario::{Difference, configure};
 use sink::Sink;
 
-/// What to replay, and how.
+/// How to replay.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The capture, `-` for standard input.
-    pub capture: PathBuf,
     /// JSON Lines in place of a table.
     pub json: bool,
     /// Where accepted frames go.
@@ -59,6 +63,8 @@ pub enum Error {
     Capacity(crate::table::LayoutError),
     /// Standard output.
     Output(std::io::Error),
+    /// A scenario was replayed to its end, and not everything became of it that it expects.
+    Differences(Vec<Difference>),
 }
 
 impl fmt::Display for Error {
@@ -70,6 +76,10 @@ impl fmt::Display for Error {
             }
             Error::Capacity(error) => write!(f, "[table]: {error}"),
             Error::Output(error) => write!(f, "standard output: {error}"),
+            Error::Differences(differences) => {
+                let lines: Vec<String> = differences.iter().map(Difference::to_string).collect();
+                f.write_str(&lines.join("\n"))
+            }
         }
     }
 }
@@ -80,6 +90,7 @@ impl std::error::Error for Error {
             Error::Capture(error) | Error::Begin(error) => Some(error),
             Error::Memory(error) | Error::Output(error) => Some(error),
             Error::Capacity(error) => Some(error),
+            Error::Differences(_) => None,
         }
     }
 }
@@ -90,22 +101,60 @@ impl From<crate::io::Error> for Error {
     }
 }
 
-/// Replays a capture and writes the result to `out`; `progress` is called now and then.
+/// Replays a capture or a scenario and writes the result to `out`; `progress` is called now and then.
 ///
 /// # Errors
-/// The capture cannot be opened, is damaged (then everything readable before has been processed and
-/// written, the summary included), or the output cannot be written.
+/// The capture is damaged (then everything readable before has been processed and written, the summary
+/// included), what a scenario expects has not come (likewise), or the output cannot be written.
 pub fn replay(
+    input: Input,
     options: &Options,
     config: &Config,
     out: &mut dyn Write,
     progress: &mut dyn FnMut(crate::io::Progress),
 ) -> Result<(), Error> {
-    let capture = Capture::open(&options.capture)?;
-    replay_opened(capture, options, config, out, progress)
+    match input {
+        Input::Capture(capture) => replay_opened(*capture, options, config, out, progress),
+        Input::Scenario { name, identity, scenario } => {
+            let file = ScenarioFile { name: &name, identity };
+            replay_scenario(file, &scenario, options, config, out)
+        }
+    }
 }
 
-/// As [`replay`], of a capture that is open already, wherever it comes from; `options.capture` is not looked at.
+/// Which file a scenario comes from.
+#[derive(Debug, Clone, Copy)]
+struct ScenarioFile<'a> {
+    name: &'a str,
+    identity: Option<FileIdentity>,
+}
+
+/// Replays a scenario with the settings that `config` has from [`configure`].
+fn replay_scenario(
+    file: ScenarioFile<'_>,
+    scenario: &Scenario,
+    options: &Options,
+    config: &Config,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    let seen = scenario::Seen::default();
+    let witness = Box::new(scenario::Witness::new(make_sink(options, file.name, out), &seen));
+    let mut driver = Driver::new(make_shards(options, config)?, witness, true);
+    let compared = scenario::run(file, scenario, &mut driver, &seen, options);
+    if matches!(compared, Err(Error::Begin(_))) {
+        return compared.map(drop);
+    }
+    let told = driver.finish(options.drain).map_err(Error::Output);
+    let differences = compared?;
+    told?;
+    if differences.is_empty() { Ok(()) } else { Err(Error::Differences(differences)) }
+}
+
+fn make_sink<'a>(options: &Options, name: &str, out: &'a mut dyn Write) -> Box<dyn Sink + 'a> {
+    if options.json { Box::new(json::Lines::new(out)) } else { Box::new(text::Table::new(out, name)) }
+}
+
+/// As [`replay`], of a capture, wherever it comes from.
 ///
 /// # Errors
 /// As [`replay`].
@@ -117,11 +166,7 @@ pub fn replay_opened(
     progress: &mut dyn FnMut(crate::io::Progress),
 ) -> Result<(), Error> {
     let shards = make_shards(options, config)?;
-    let sink: Box<dyn Sink + '_> = if options.json {
-        Box::new(json::Lines::new(out))
-    } else {
-        Box::new(text::Table::new(out, capture.name()))
-    };
+    let sink = make_sink(options, capture.name(), out);
     let mut driver = Driver::new(shards, sink, options.json || options.write.is_some());
     let ended = read_all(&mut capture, &mut driver, options, progress);
     if matches!(ended, Err(Error::Begin(_))) {
@@ -150,9 +195,7 @@ fn read_all(
                 return Err(error.into());
             }
         };
-        if let (Some(path), Some(first), false) = (&options.write, batch.get(0), driver.is_writing()) {
-            driver.write_to(CaptureWriter::create(path, first.link, identity).map_err(Error::Begin)?);
-        }
+        begin_writing(driver, options, &batch, identity)?;
         driver.take(&batch)?;
         batches = batches.wrapping_add(1);
         if batches.is_multiple_of(256) {
@@ -160,6 +203,19 @@ fn read_all(
         }
     }
     driver.finish_writing()?;
+    Ok(())
+}
+
+/// Begins the file of accepted frames, before the first batch.
+fn begin_writing(
+    driver: &mut Driver<'_>,
+    options: &Options,
+    batch: &Batch<'_>,
+    identity: Option<FileIdentity>,
+) -> Result<(), Error> {
+    if let (Some(path), Some(first), false) = (&options.write, batch.get(0), driver.is_writing()) {
+        driver.write_to(CaptureWriter::create(path, first.link, identity).map_err(Error::Begin)?);
+    }
     Ok(())
 }
 

@@ -1,0 +1,128 @@
+//! Every scenario in tests/scenarios through the engine, as `lastack replay` takes them, and each
+//! expectation held against what came. docs/scenarios.md explains the format.
+//!
+//! ```text
+//!  tests/scenarios/GROUP/BEHAVIOUR.txt ─┐
+//!  the example in docs/scenarios.md ────┴─ scenario ─► replay::configure ─► replay::replay ─► differences
+//! ```
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+
+use lastack::io::Input;
+use lastack::io::scenario::{self, Act, Scenario};
+use lastack::replay::{self, Options};
+use lastack::table::HashKeys;
+
+/// How many scenarios there are at least: fewer would mean that some were lost.
+const AT_LEAST: usize = 109;
+
+/// Every scenario's file, sorted by group and name.
+fn files() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let mut files = Vec::new();
+    let mut folders = vec![root];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                assert!(
+                    path.extension().is_some_and(|extension| extension == "txt"),
+                    "{}: a scenario is a .txt file",
+                    path.display()
+                );
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// Rows that send something without saying what has to become of it.
+fn silent_rows(scenario: &Scenario) -> Vec<u32> {
+    let silent = scenario.rows().iter().filter(|row| match &row.act {
+        Act::Packet(packet) => packet.expected.is_none(),
+        Act::Table(_) | Act::Connection(..) => false,
+    });
+    silent.map(|row| row.line).collect()
+}
+
+/// Replays a scenario as `lastack replay` does; everything that is wrong with it.
+fn run(name: &str, scenario: Scenario) -> Result<(), String> {
+    if let Some(line) = silent_rows(&scenario).first() {
+        return Err(format!("{name}:{line}: the row says nothing about what has to become of its packet"));
+    }
+    // A small table, because each scenario has its own; nothing depends on where its hash puts a connection.
+    let config = replay::configure(name, &scenario, None, &["table.max_connections=1000".to_owned()])?;
+    let options = Options { json: true, write: None, drain: false, shards: 1, keys: HashKeys([1, 2, 3, 4]) };
+    let input = Input::Scenario { name: name.into(), identity: None, scenario };
+    replay::replay(input, &options, &config, &mut std::io::sink(), &mut |_| {})
+        .map_err(|error| error.to_string())
+}
+
+/// The scenario in a file.
+fn open(path: &Path) -> Result<Scenario, String> {
+    match Input::open(path).map_err(|error| error.to_string())? {
+        Input::Scenario { scenario, .. } => Ok(scenario),
+        Input::Capture(_) => Err(format!("{}: a capture in place of a scenario", path.display())),
+    }
+}
+
+#[test]
+fn every_scenario_goes_as_it_says() {
+    let files = files();
+    let mut rows = 0;
+    let mut failures = Vec::new();
+    for path in &files {
+        let name = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_string_lossy();
+        let outcome = open(path).and_then(|scenario| {
+            rows += scenario.rows().len();
+            run(&name, scenario)
+        });
+        failures.extend(outcome.err());
+    }
+    println!("{} scenarios with {rows} rows", files.len());
+    let (failed, all) = (failures.len(), files.len());
+    assert!(failures.is_empty(), "{failed} of {all} scenarios differ:\n{}", failures.join("\n"));
+    assert!(all >= AT_LEAST, "{all} scenarios are left of at least {AT_LEAST}");
+}
+
+#[test]
+fn no_two_scenarios_claim_the_same() {
+    let mut titles: Vec<String> = files()
+        .iter()
+        .filter_map(|path| open(path).ok())
+        .map(|scenario| scenario.title().to_owned())
+        .collect();
+    titles.sort();
+    for pair in titles.windows(2) {
+        assert_ne!(pair[0], pair[1], "two scenarios have this title");
+    }
+}
+
+#[test]
+fn the_example_in_the_documentation_goes_as_it_says() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/scenarios.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let example = page.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    run("docs/scenarios.md", scenario::parse(example.as_bytes()).unwrap()).unwrap();
+}
+
+#[test]
+fn what_differs_is_told_by_line() {
+    let text = "scenario: An RST begins nothing.\nshows: contract\n\
+                0 a RST 1 - 0 0 - | drop invalid no_syn - -\n\
+                1 table | 1\n\
+                2 connection 1 | ended closed\n";
+    let told = run("x.txt", scenario::parse(text.as_bytes()).unwrap()).unwrap_err();
+    assert_eq!(
+        told,
+        "x.txt:3: expected `drop invalid no_syn - -`, came `drop invalid no_connection - -`\n\
+         x.txt:4: expected `1`, came `empty`\n\
+         x.txt:5: connection 1: expected `ended closed`, came none"
+    );
+}
