@@ -1,5 +1,6 @@
 //! docs/conformance.md names, for each requirement of an RFC, the tests that show it, or says why Lastack
-//! deviates: here every such name must be a test, a scenario or a configuration that exists.
+//! deviates; docs/field.md does so for each complaint of the field's users. Every such name must be a test, a
+//! scenario or a configuration that exists.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test that cannot read a file fails, and says which")]
 
 use std::collections::BTreeSet;
@@ -22,8 +23,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn document() -> String {
-    fs::read_to_string(root().join("docs/conformance.md")).unwrap()
+fn document(name: &str) -> String {
+    fs::read_to_string(root().join("docs").join(name)).unwrap()
 }
 
 /// The rows below the header `| section | requirement | verdict | shown by |`.
@@ -51,6 +52,15 @@ fn rows(document: &str) -> Vec<Row> {
         }
     }
     rows
+}
+
+/// Whether a name is that of a configuration, a scenario or a test.
+fn exists(name: &str, tests: &BTreeSet<String>) -> bool {
+    match name.split_once('/') {
+        Some(("configs", _)) => root().join(name).exists(),
+        Some(_) => root().join("tests/scenarios").join(format!("{name}.txt")).exists(),
+        None => tests.contains(name),
+    }
 }
 
 /// What stands between backquotes.
@@ -88,7 +98,7 @@ fn tests() -> BTreeSet<String> {
 
 #[test]
 fn every_requirement_names_tests_that_exist_or_says_why_it_deviates() {
-    let document = document();
+    let document = document("conformance.md");
     let (rows, tests) = (rows(&document), tests());
     assert!(rows.len() >= 60, "{} rows: the tables were not found", rows.len());
     let mut wrong = Vec::new();
@@ -115,12 +125,7 @@ fn every_requirement_names_tests_that_exist_or_says_why_it_deviates() {
             complain("no configuration is named".into());
         }
         for name in named {
-            let exists = match name.split_once('/') {
-                Some(("configs", _)) => root().join(name).exists(),
-                Some(_) => root().join("tests/scenarios").join(format!("{name}.txt")).exists(),
-                None => tests.contains(name),
-            };
-            if !exists {
+            if !exists(name, &tests) {
                 complain(format!("there is no test, scenario or configuration `{name}`"));
             }
         }
@@ -130,8 +135,32 @@ fn every_requirement_names_tests_that_exist_or_says_why_it_deviates() {
 
 #[test]
 fn every_rfc_that_tracking_touches_has_its_table() {
-    let document = document();
+    let document = document("conformance.md");
     for rfc in [9293, 1122, 1337, 5961, 6191, 7323, 7413, 5382] {
         assert!(document.contains(&format!("\n## RFC {rfc}")), "RFC {rfc}");
+    }
+}
+
+#[test]
+fn every_complaint_of_the_field_is_answered_by_something_that_exists() {
+    let (document, tests) = (document("field.md"), tests());
+    let rows: Vec<Vec<&str>> = document
+        .lines()
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .filter(|cells: &Vec<&str>| cells[0].parse::<u32>().is_ok())
+        .collect();
+    let numbers: Vec<u32> = rows.iter().map(|cells| cells[0].parse().unwrap()).collect();
+    assert_eq!(numbers, (1..=34).collect::<Vec<u32>>());
+    for cells in &rows {
+        let [number, _, answer] = cells[..] else { panic!("{cells:?}: not three cells") };
+        for name in quoted(answer) {
+            assert!(exists(name, &tests), "docs/field.md: {number}: there is no test or scenario `{name}`");
+        }
+    }
+    let mut scenarios = Vec::new();
+    files_under(&root().join("tests/scenarios/field"), &mut scenarios);
+    for scenario in &scenarios {
+        let name = format!("`field/{}`", scenario.file_stem().unwrap().to_str().unwrap());
+        assert!(document.contains(&name), "docs/field.md does not name {name}");
     }
 }
