@@ -49,6 +49,16 @@ impl Storage for Timers<'_> {
 /// connection the same.
 const EVICTION_SAMPLE: u32 = 16;
 
+/// How many such samples are taken at most, each far from the one before.
+const EVICTION_SAMPLES: u32 = 8;
+
+/// The place where the hand goes on after a sample without a candidate: by the golden section ahead, so that
+/// several jumps fall far from each other wherever the table is as it is.
+const fn jumped(hand: u32, capacity: u32) -> u32 {
+    let ahead = hand as u64 + ((capacity as u64 * 40_503) >> 16);
+    (ahead % capacity as u64) as u32
+}
+
 /// How many places the wheel hands out before they are ended.
 const DUE_AT_ONCE: usize = 64;
 
@@ -219,10 +229,23 @@ impl Shard {
         if marks.is_reset() { End::Reset } else { End::Reused }
     }
 
-    /// Makes room in a full table: of a bounded sample, behind a moving hand, the cheapest goes. Returns
-    /// whether there was one.
+    /// Makes room in a full table: of a bounded sample, behind a moving hand, the cheapest goes. Connections that
+    /// came together lie together, so where none of a sample may go the hand jumps far ahead and samples again.
+    /// Returns whether there was one.
     #[cold]
     fn evict<O: Observer>(&mut self, now: Tick, observer: &mut O) -> bool {
+        let capacity = self.table.capacity();
+        (0..EVICTION_SAMPLES).any(|_| {
+            let was_one = self.evict_of_sample(now, observer);
+            if !was_one {
+                self.hand = Index::new(jumped(self.hand.number(), capacity));
+            }
+            was_one
+        })
+    }
+
+    /// Evicts the cheapest of the places ahead of the hand; returns whether there was one.
+    fn evict_of_sample<O: Observer>(&mut self, now: Tick, observer: &mut O) -> bool {
         let mut cheapest: Option<(Rank, Index)> = None;
         for _ in 0..EVICTION_SAMPLE {
             let Some(index) = self.table.next_live(self.hand, EVICTION_SAMPLE) else { break };

@@ -228,6 +228,20 @@ fn a_full_table_gives_up_the_cheapest_but_never_an_open_connection() {
     assert_eq!(lab.send_one(there(1, Flags::ACK, 1, 1)).class, Class::Established);
 }
 
+/// Connections that came together lie together: the search must get past them at once.
+#[test]
+fn a_full_table_finds_what_may_go_behind_a_long_run_of_open_connections() {
+    let mut lab = Lab::new(1000, tcp::Policy::DEFAULT);
+    for port in 1..=900 {
+        lab.open(port);
+    }
+    for port in 901..=3000 {
+        assert_eq!(lab.send_one(there(port, Flags::SYN, 0, 0)).class, Class::New, "{port}");
+    }
+    assert_eq!(lab.heard.ended.len(), 2000);
+    assert!(lab.heard.ended.iter().all(|(id, end)| *id > 900 && *end == End::Evicted));
+}
+
 #[test]
 fn past_the_limit_of_time_wait_the_oldest_goes() {
     let policy = tcp::Policy { time_wait_max: 2, ..tcp::Policy::DEFAULT };
