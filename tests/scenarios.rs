@@ -8,15 +8,18 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
+mod common;
+
 use std::path::{Path, PathBuf};
 
+use common::{Scratch, lastack};
 use lastack::io::Input;
 use lastack::io::scenario::{self, Act, Scenario};
 use lastack::replay::{self, Options};
 use lastack::table::HashKeys;
 
 /// How many scenarios there are at least: fewer would mean that some were lost.
-const AT_LEAST: usize = 109;
+const AT_LEAST: usize = 150;
 
 /// Every scenario's file, sorted by group and name.
 fn files() -> Vec<PathBuf> {
@@ -125,4 +128,67 @@ fn what_differs_is_told_by_line() {
          x.txt:4: expected `1`, came `empty`\n\
          x.txt:5: connection 1: expected `ended closed`, came none"
     );
+}
+
+/// A scenario in a file of its own.
+fn write(scratch: &Scratch, text: &str) -> String {
+    let path = scratch.path("x.txt");
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+const SYN: &str = "scenario: A SYN.\nshows: RFC 9293\nset tcp.syn_sent = \"5s\"\n\
+                   0.5 a SYN 1 - 0 0 - | accept new - SYN_SENT/LISTEN 1 original\n";
+
+#[test]
+fn replay_takes_a_scenario_with_its_options_and_the_command_line_has_the_last_word() {
+    let scratch = Scratch::new();
+    let expires = "0.5 connection 1 | SYN_SENT/LISTEN, expires 5\n";
+    let file = write(&scratch, &format!("{SYN}{expires}"));
+    let accepted = scratch.path("accepted.pcap");
+    let accepted = accepted.to_str().unwrap();
+    let run = lastack(&["replay", "--json", "--shards", "3", "-w", accepted, &file]);
+    assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
+    assert_eq!(run.stdout.lines().count(), 3, "a packet, a connection, the summary: {}", run.stdout);
+    assert!(run.stdout.contains(r#""expires_in":5.0"#), "{}", run.stdout);
+    let again = lastack(&["replay", "--json", accepted]);
+    assert!(
+        again.stdout.starts_with(run.stdout.lines().next().unwrap()),
+        "the same packet: {}",
+        again.stdout
+    );
+
+    let run = lastack(&["replay", "-s", "tcp.syn_sent=7s", &file]);
+    assert_eq!(run.status, Some(1));
+    let told = "expected `SYN_SENT/LISTEN, expires 5`, came `SYN_SENT/LISTEN, expires 7`";
+    assert_eq!(run.stderr, format!("{file}:5: connection 1: {told}\n"));
+    assert!(run.stdout.contains("1 packets, 1 accepted"), "it was replayed all the same: {}", run.stdout);
+}
+
+#[test]
+fn replay_never_overwrites_the_scenario_that_it_reads() {
+    let scratch = Scratch::new();
+    let file = write(&scratch, SYN);
+    let run = lastack(&["replay", "-w", &file, &file]);
+    assert_eq!(run.status, Some(1));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), SYN);
+}
+
+#[test]
+fn what_is_wrong_with_a_scenario_is_told_in_one_line_that_names_the_place() {
+    let scratch = Scratch::new();
+    for (text, status, told) in [
+        ("scenario: x\nshows: y\n0 a SIN", 1, ":3:5: `SIN` is not a segment"),
+        ("# only a comment", 1, ":1:1: the scenario ends without its title"),
+        ("scenario: x\nshows: y\nset tcp.mls = 1s\n0 table | empty", 2, ":3: --set tcp.mls=1s: [tcp] mls"),
+    ] {
+        let file = write(&scratch, text);
+        let run = lastack(&["replay", &file]);
+        assert_eq!((run.status, run.stdout.as_str()), (Some(status), ""), "{text}");
+        assert!(run.stderr.starts_with(&format!("{file}{told}")), "{}", run.stderr);
+        assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+    }
+    let long = write(&scratch, &"# comment\n".repeat(120_000));
+    let run = lastack(&["replay", &long]);
+    assert!(run.stderr.contains("none is longer than"), "{}", run.stderr);
 }
