@@ -59,8 +59,7 @@ fn run(name: &str, scenario: Scenario) -> Result<(), String> {
     if let Some(line) = silent_rows(&scenario).first() {
         return Err(format!("{name}:{line}: the row says nothing about what has to become of its packet"));
     }
-    // A small table, because each scenario has its own; nothing depends on where its hash puts a connection.
-    let config = replay::configure(name, &scenario, None, &["table.max_connections=1000".to_owned()])?;
+    let config = replay::configure(name, &scenario, None, &[])?;
     let options = Options { json: true, write: None, drain: false, shards: 1, keys: HashKeys([1, 2, 3, 4]) };
     let input = Input::Scenario { name: name.into(), identity: None, scenario };
     replay::replay(input, &options, &config, &mut std::io::sink(), &mut |_| {})
@@ -120,13 +119,19 @@ fn what_differs_is_told_by_line() {
     let text = "scenario: An RST begins nothing.\nshows: contract\n\
                 0 a RST 1 - 0 0 - | drop invalid no_syn - -\n\
                 1 table | 1\n\
-                2 connection 1 | ended closed\n";
+                2 connection 1 | ended closed\n\
+                3 a SYN 1 - 0 0 - | accept new - SYN_SENT/LISTEN 1 original\n\
+                4 connection 1 | ended closed\n\
+                4 connection 1 | SYN_SENT/LISTEN, expires 120, packets 1/1\n";
     let told = run("x.txt", scenario::parse(text.as_bytes()).unwrap()).unwrap_err();
     assert_eq!(
         told,
         "x.txt:3: expected `drop invalid no_syn - -`, came `drop invalid no_connection - -`\n\
          x.txt:4: expected `1`, came `empty`\n\
-         x.txt:5: connection 1: expected `ended closed`, came none"
+         x.txt:5: connection 1: expected `ended closed`, came none\n\
+         x.txt:7: connection 1: expected `ended closed`, came `SYN_SENT/LISTEN`\n\
+         x.txt:8: connection 1: expected `SYN_SENT/LISTEN, expires 120, packets 1/1`, \
+         came `SYN_SENT/LISTEN, expires 119, packets 1/0`"
     );
 }
 

@@ -145,7 +145,7 @@ impl Fate {
         // Only what was asked for is looked at.
         let came = Fate {
             end: record.end,
-            states: record.states.filter(|_| self.states.is_some() || self.end.is_none()),
+            states: record.states.filter(|_| self.states.is_some() || record.end.is_none()),
             expires: self
                 .expires
                 .filter(|_| record.end.is_none())
