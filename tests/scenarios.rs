@@ -60,7 +60,8 @@ fn run(name: &str, scenario: Scenario) -> Result<(), String> {
         return Err(format!("{name}:{line}: the row says nothing about what has to become of its packet"));
     }
     let config = replay::configure(name, &scenario, None, &[])?;
-    let options = Options { json: true, write: None, drain: false, shards: 1, keys: HashKeys([1, 2, 3, 4]) };
+    let keys = HashKeys([1, 2, 3, 4]);
+    let options = Options { json: true, write: None, drain: false, explain: None, shards: 1, keys };
     let input = Input::Scenario { name: name.into(), identity: None, scenario };
     replay::replay(input, &options, &config, &mut std::io::sink(), &mut |_| {})
         .map_err(|error| error.to_string())

@@ -83,6 +83,9 @@ struct Replay {
     /// Let the clock run on after the last packet until every connection has ended
     #[arg(long)]
     drain: bool,
+    /// Tell packet N's story in sentences, in place of the usual output; with --json as one record
+    #[arg(long, value_name = "N", conflicts_with_all = ["write", "drain"], value_parser = clap::value_parser!(u64).range(1..))]
+    explain: Option<u64>,
     /// Divide the connections among this many shards; the result is the same as long as no limit is reached
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     shards: u32,
@@ -184,6 +187,7 @@ fn run_replay(arguments: Replay) -> Result<(), Failure> {
         json: arguments.json,
         write: arguments.write,
         drain: arguments.drain,
+        explain: arguments.explain,
         shards: arguments.shards,
         keys: HashKeys::random().map_err(|error| Failure::Running(format!("no randomness: {error}")))?,
     };

@@ -213,6 +213,7 @@ fn replay_instead(capability: &str, set: &[String], out: &mut dyn Write) -> Resu
         json: false,
         write: None,
         drain: false,
+        explain: None,
         shards: 1,
         keys: HashKeys::random().map_err(replay::Error::Memory)?,
     };

@@ -7,13 +7,15 @@ use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 
 use super::Error;
+use super::detail::Detail;
+use super::explain::Explainer;
 use super::sink::{PacketLine, Sink, Summary};
 use crate::fragments::Token;
 use crate::io::{Batch, CaptureWriter, Packet, Timestamp};
 use crate::json::protocol_name;
 use crate::shard::{
-    Action, Admission, Arrival, BURST, Change, Counters, Datagram, Observer, Record, Shard, Verdict,
-    steering_hash,
+    Action, Admission, Arrival, BURST, Change, Counters, Datagram, Evidence, Observer, Record, Shard,
+    Verdict, steering_hash,
 };
 use crate::table::Index;
 use crate::time::{MAX_TIMEOUT, TICK_NANOSECONDS, Tick, Time};
@@ -50,6 +52,13 @@ struct Hub<'a> {
     held: HashMap<u64, HeldFrame>,
     released: Vec<(u64, Verdict)>,
     handed_over: Vec<(u32, Datagram)>,
+    /// The evidence of packets that are not told yet, by token; none are kept where nobody wants it.
+    evidence: HashMap<u64, Evidence>,
+    wants_evidence: bool,
+    /// The number of the first packet that was dropped.
+    first_dropped: Option<u64>,
+    /// Who waits for the packet that is to be explained.
+    explainer: Option<Explainer>,
 }
 
 struct HeldFrame {
@@ -66,8 +75,35 @@ impl Observer for Hub<'_> {
         self.last_id
     }
 
+    fn begun(&mut self, _: Change, record: &Record) {
+        if let Some(explainer) = &mut self.explainer {
+            explainer.begun(record);
+        }
+    }
+
+    fn changed(&mut self, _: Change, record: &Record) {
+        if let Some(explainer) = &mut self.explainer {
+            explainer.changed(record);
+        }
+    }
+
+    fn wants_changes(&self) -> bool {
+        self.explainer.is_some()
+    }
+
     fn ended(&mut self, _: Change, record: &Record) {
+        if let Some(explainer) = &mut self.explainer {
+            explainer.ended(record);
+        }
         self.ended.push(*record);
+    }
+
+    fn evidence(&mut self, token: Token, evidence: &Evidence) {
+        self.evidence.insert(token.0, *evidence);
+    }
+
+    fn wants_evidence(&self) -> bool {
+        self.wants_evidence
     }
 
     fn released(&mut self, token: Token, verdict: &Verdict) {
@@ -80,6 +116,26 @@ impl Observer for Hub<'_> {
 }
 
 impl Hub<'_> {
+    /// Takes note of the first packet that is dropped, in the order of the capture.
+    fn note_dropped(&mut self, number: u64, verdict: &Verdict) {
+        if verdict.action == Action::Drop {
+            self.first_dropped = Some(self.first_dropped.map_or(number, |first| first.min(number)));
+        }
+    }
+
+    /// Tells a packet's verdict at `now`, with the numbers behind its reason.
+    fn tell(&mut self, line: &PacketLine, verdict: &Verdict, now: Tick) -> io::Result<()> {
+        let evidence = self.evidence.remove(&line.number);
+        if let Some(explainer) = &mut self.explainer
+            && explainer.wanted() == line.number
+        {
+            explainer.verdict_is(line, verdict, evidence, now);
+        }
+        let wanted = self.wants_evidence.then_some(verdict);
+        let detail = wanted.and_then(|verdict| Detail::of_verdict(line, verdict, evidence.as_ref(), now));
+        self.sink.packet(line, verdict, detail.as_ref())
+    }
+
     /// Tells the connections that have ended, in an order that does not depend on shards or places.
     fn tell_ended(&mut self, now: Tick) -> io::Result<()> {
         self.ended.sort_by_key(|record| record.id);
@@ -91,7 +147,12 @@ impl Hub<'_> {
 }
 
 impl<'a> Driver<'a> {
-    pub(super) fn new(shards: Vec<Shard>, sink: Box<dyn Sink + 'a>, tells_packets: bool) -> Driver<'a> {
+    pub(super) fn new(
+        shards: Vec<Shard>,
+        sink: Box<dyn Sink + 'a>,
+        tells_packets: bool,
+        wants_evidence: bool,
+    ) -> Driver<'a> {
         Driver {
             shards,
             hub: Hub {
@@ -101,6 +162,10 @@ impl<'a> Driver<'a> {
                 held: HashMap::new(),
                 released: Vec::new(),
                 handed_over: Vec::new(),
+                evidence: HashMap::new(),
+                wants_evidence,
+                first_dropped: None,
+                explainer: None,
             },
             writer: None,
             tells_packets,
@@ -109,6 +174,28 @@ impl<'a> Driver<'a> {
             polled: Time::default(),
             packets: 0,
         }
+    }
+
+    /// Has packet `number`'s story told, and nothing read behind it.
+    pub(super) fn explain(&mut self, number: u64) {
+        let settings = self.shards.first().map(|shard| *shard.settings());
+        self.hub.explainer = settings.map(|settings| Explainer::new(number, settings));
+    }
+
+    /// Whether the packet that is to be explained has its verdict.
+    pub(super) fn is_done(&self) -> bool {
+        self.hub.explainer.as_ref().is_some_and(Explainer::is_done)
+    }
+
+    /// Writes the story; false where the capture ended before the packet.
+    pub(super) fn write_story(&self, name: &str, is_json: bool, out: &mut dyn io::Write) -> io::Result<bool> {
+        let explainer = self.hub.explainer.as_ref();
+        explainer.map_or(Ok(false), |explainer| explainer.write(name, is_json, out))
+    }
+
+    /// How many packets were read.
+    pub(super) fn packets(&self) -> u64 {
+        self.packets
     }
 
     pub(super) fn is_writing(&self) -> bool {
@@ -146,6 +233,9 @@ impl<'a> Driver<'a> {
             });
             if self.tells_packets {
                 self.tell_one(owner, &packet, &mut burst)?;
+                if self.is_done() {
+                    return Ok(());
+                }
             }
         }
         self.process(owner, &mut burst)
@@ -209,9 +299,12 @@ impl<'a> Driver<'a> {
         }
         let mut verdicts = [Verdict::HELD; BURST];
         self.shards[owner].process(burst, self.now.tick(), &mut verdicts, &mut self.hub);
+        for (arrival, verdict) in burst.iter().zip(&verdicts) {
+            self.hub.note_dropped(arrival.token.0, verdict);
+        }
         burst.clear();
         self.hand_over();
-        self.tell_released()?;
+        self.tell_released(self.now.tick())?;
         self.hub.tell_ended(self.now.tick()).map_err(Error::Output)
     }
 
@@ -224,7 +317,7 @@ impl<'a> Driver<'a> {
     ) -> Result<(), Error> {
         let parsed = wire::parse(&packet.frame(), Checks::NONE);
         let since_first = self.since_first(packet.time);
-        let line = PacketLine::of(packet.number, since_first, &parsed);
+        let line = PacketLine::of(packet.number, since_first, self.now, &parsed);
         if matches!(parsed.transport, wire::Transport::Fragment(_)) {
             let frame = HeldFrame {
                 line: line.clone(),
@@ -235,19 +328,28 @@ impl<'a> Driver<'a> {
             };
             self.hub.held.insert(packet.number, frame);
         }
+        if let Some(explainer) = &mut self.hub.explainer {
+            let shard = &self.shards[owner];
+            explainer.packet_comes(&line, &parsed, || shard.glimpse(&parsed, 0, self.now.tick()));
+        }
         let mut verdicts = [Verdict::HELD];
         self.shards[owner].process(burst, self.now.tick(), &mut verdicts, &mut self.hub);
         burst.clear();
         self.hand_over();
+        if let Some(explainer) = &mut self.hub.explainer {
+            let shard = &self.shards[owner];
+            explainer.packet_is_done(&line, || shard.glimpse(&parsed, 0, self.now.tick()));
+        }
         self.hub.tell_ended(self.now.tick()).map_err(Error::Output)?;
-        self.tell_released()?;
+        self.tell_released(self.now.tick())?;
         let [verdict] = verdicts;
         if verdict.action == Action::Held {
             return Ok(());
         }
         // A fragment that is malformed by itself was never held.
         self.hub.held.remove(&packet.number);
-        self.hub.sink.packet(&line, &verdict).map_err(Error::Output)?;
+        self.hub.note_dropped(line.number, &verdict);
+        self.hub.tell(&line, &verdict, self.now.tick()).map_err(Error::Output)?;
         if let (Action::Accept, Some(writer)) = (verdict.action, &mut self.writer) {
             writer.write(packet.time, packet.link, packet.wire_length, packet.bytes)?;
         }
@@ -262,11 +364,12 @@ impl<'a> Driver<'a> {
     }
 
     /// Tells what became of frames that were held.
-    fn tell_released(&mut self) -> Result<(), Error> {
+    fn tell_released(&mut self, now: Tick) -> Result<(), Error> {
         let released = std::mem::take(&mut self.hub.released);
         for (token, verdict) in &released {
+            self.hub.note_dropped(*token, verdict);
             let Some(frame) = self.hub.held.remove(token) else { continue };
-            self.hub.sink.packet(&frame.line, verdict).map_err(Error::Output)?;
+            self.hub.tell(&frame.line, verdict, now).map_err(Error::Output)?;
             if let (Action::Accept, Some(writer), Some(bytes)) =
                 (verdict.action, &mut self.writer, &frame.bytes)
             {
@@ -278,15 +381,16 @@ impl<'a> Driver<'a> {
 
     /// As [`Driver::tell_released`], of fragments whose time was up at the same tick: their order must not
     /// depend on who held them.
-    fn tell_released_in_order(&mut self) -> io::Result<()> {
+    fn tell_released_in_order(&mut self, now: Tick) -> io::Result<()> {
         self.hub.released.sort_by_key(|(token, _)| *token);
-        self.tell_released().map_err(|error| match error {
+        self.tell_released(now).map_err(|error| match error {
             Error::Output(error) => error,
             Error::Capture(_)
             | Error::Begin(_)
             | Error::Memory(_)
             | Error::Capacity(_)
-            | Error::Differences(_) => io::Error::other(error),
+            | Error::Differences(_)
+            | Error::NoSuchPacket { .. } => io::Error::other(error),
         })
     }
 
@@ -318,13 +422,21 @@ impl<'a> Driver<'a> {
         for shard in &mut self.shards {
             while !shard.poll(tick, POLL_BUDGET, &mut self.hub) {}
         }
-        self.tell_released_in_order()?;
+        self.tell_released_in_order(tick)?;
         self.hub.tell_ended(tick)
     }
 
     /// Closes the file of accepted frames.
     pub(super) fn finish_writing(&mut self) -> Result<(), Error> {
         self.writer.take().map_or(Ok(()), |writer| Ok(writer.finish()?))
+    }
+
+    /// Tells what became of fragments that still wait: no more will come.
+    pub(super) fn release_fragments(&mut self) -> io::Result<()> {
+        for shard in &mut self.shards {
+            shard.flush_fragments(&mut self.hub);
+        }
+        self.tell_released_in_order(self.now.tick())
     }
 
     /// Tells what still lives and the summary; with `drain` lets everything end first.
@@ -339,10 +451,7 @@ impl<'a> Driver<'a> {
                 self.poll(tick)?;
             }
         }
-        for shard in &mut self.shards {
-            shard.flush_fragments(&mut self.hub);
-        }
-        self.tell_released_in_order()?;
+        self.release_fragments()?;
         let now = self.now.tick();
         let (mut by_protocol, mut by_states) = (BTreeMap::new(), BTreeMap::new());
         let live = self.live_places();
@@ -370,6 +479,7 @@ impl<'a> Driver<'a> {
             by_protocol: by_protocol.into_iter().collect(),
             by_states: by_states.into_iter().collect(),
             live: live.len() as u64,
+            first_dropped: self.hub.first_dropped,
         })
     }
 }

@@ -3,16 +3,17 @@
 //! The shapes are the contract's: other programs read them. Numbers are seconds since the capture's first
 //! packet, but for `start`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::IpAddr;
 
 use serde::Serialize;
 
+use super::detail::Detail;
 use super::sink::{PacketLine, Sink, Summary};
 use crate::json::{Connection, StateName, names, protocol_name};
 use crate::shard::{Action, Class, Reason, Record, Verdict};
-use crate::tcp::Detail;
 use crate::time::Tick;
 
 /// Writes JSON Lines.
@@ -31,8 +32,9 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// A packet's line.
 #[derive(Serialize)]
-struct PacketObject<'a> {
+pub(super) struct PacketObject<'a> {
     record: &'static str,
     number: u64,
     time: f64,
@@ -42,23 +44,14 @@ struct PacketObject<'a> {
     reason: Option<&'static str>,
     connection: Option<u64>,
     states: Option<[StateName; 2]>,
-    protocol: Option<&'a str>,
+    protocol: Option<Cow<'static, str>>,
     source: Option<IpAddr>,
     source_port: Option<u16>,
     destination: Option<IpAddr>,
     destination_port: Option<u16>,
     length: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<DetailObject>,
-}
-
-/// The numbers behind a reason.
-#[derive(Serialize)]
-struct DetailObject {
-    seq: u32,
-    ack: u32,
-    expected: [u32; 2],
-    window: u32,
+    detail: Option<&'a Detail>,
 }
 
 #[derive(Serialize)]
@@ -88,13 +81,18 @@ struct ConnectionsObject<'a> {
     by_states: BTreeMap<&'a str, u64>,
 }
 
-impl Sink for Lines<'_> {
-    fn packet(&mut self, line: &PacketLine, verdict: &Verdict) -> io::Result<()> {
-        let protocol = line
-            .protocol
-            .map(|protocol| protocol_name(protocol, line.source.is_some_and(|source| source.is_ipv6())));
-        self.line(&PacketObject {
-            record: "packet",
+impl<'a> PacketObject<'a> {
+    /// What is told of a packet.
+    pub(super) fn of(
+        record: &'static str,
+        line: &PacketLine,
+        verdict: &Verdict,
+        detail: Option<&'a Detail>,
+    ) -> PacketObject<'a> {
+        let is_v6 = line.source.is_some_and(|source| source.is_ipv6());
+        PacketObject {
+            record,
+            detail,
             number: line.number,
             time: line.since_first as f64 / 1e9,
             verdict: match verdict.action {
@@ -106,19 +104,19 @@ impl Sink for Lines<'_> {
             reason: verdict.reason.map(Reason::name),
             connection: verdict.subject.map(|subject| subject.id),
             states: verdict.subject.and_then(|subject| subject.states).map(names),
-            protocol: protocol.as_deref(),
+            protocol: line.protocol.map(|protocol| protocol_name(protocol, is_v6)),
             source: line.source,
             source_port: line.ports.map(|(source, _)| source),
             destination: line.destination,
             destination_port: line.ports.map(|(_, destination)| destination),
             length: line.length,
-            detail: verdict.detail.map(|Detail { seq, ack, expected, window }| DetailObject {
-                seq,
-                ack,
-                expected,
-                window,
-            }),
-        })
+        }
+    }
+}
+
+impl Sink for Lines<'_> {
+    fn packet(&mut self, line: &PacketLine, verdict: &Verdict, detail: Option<&Detail>) -> io::Result<()> {
+        self.line(&PacketObject::of("packet", line, verdict, detail))
     }
 
     fn connection(&mut self, record: &Record, now: Tick) -> io::Result<()> {

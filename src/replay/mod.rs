@@ -15,7 +15,9 @@
 //! part of them). Memory is bounded: by the table (and a few bytes for each connection that lives at the end
 //! or ends in one tick), the fragments held, and one batch.
 
+mod detail;
 mod driver;
+mod explain;
 mod json;
 mod scenario;
 mod sink;
@@ -44,6 +46,8 @@ pub struct Options {
     pub write: Option<PathBuf>,
     /// Whether the clock runs on after the last packet until the table is empty.
     pub drain: bool,
+    /// The packet whose story is told in place of everything else, from 1.
+    pub explain: Option<u64>,
     /// Among how many shards the connections are divided.
     pub shards: u32,
     /// The hash keys; drawn at random outside of tests.
@@ -61,6 +65,13 @@ pub enum Error {
     Memory(std::io::Error),
     /// The configured capacity cannot be had.
     Capacity(crate::table::LayoutError),
+    /// The capture has fewer packets than the one to be explained.
+    NoSuchPacket {
+        /// The packet that was asked for.
+        number: u64,
+        /// How many there are.
+        packets: u64,
+    },
     /// Standard output.
     Output(std::io::Error),
     /// A scenario was replayed to its end, and not everything became of it that it expects.
@@ -75,6 +86,9 @@ impl fmt::Display for Error {
                 write!(f, "no memory for the table: {error}; a smaller [table] max_connections takes less")
             }
             Error::Capacity(error) => write!(f, "[table]: {error}"),
+            Error::NoSuchPacket { number, packets } => {
+                write!(f, "--explain {number}: the capture has {packets} packets")
+            }
             Error::Output(error) => write!(f, "standard output: {error}"),
             Error::Differences(differences) => {
                 let lines: Vec<String> = differences.iter().map(Difference::to_string).collect();
@@ -90,7 +104,7 @@ impl std::error::Error for Error {
             Error::Capture(error) | Error::Begin(error) => Some(error),
             Error::Memory(error) | Error::Output(error) => Some(error),
             Error::Capacity(error) => Some(error),
-            Error::Differences(_) => None,
+            Error::Differences(_) | Error::NoSuchPacket { .. } => None,
         }
     }
 }
@@ -138,8 +152,14 @@ fn replay_scenario(
     out: &mut dyn Write,
 ) -> Result<(), Error> {
     let seen = scenario::Seen::default();
+    if let Some(number) = options.explain {
+        let mut driver = explaining(make_shards(options, config)?, number);
+        // What differs from what is expected is not the question.
+        let read = scenario::run(file, scenario, &mut driver, &seen, options).map(drop);
+        return tell_story(driver, read, (number, file.name), options, out);
+    }
     let witness = Box::new(scenario::Witness::new(make_sink(options, file.name, out), &seen));
-    let mut driver = Driver::new(make_shards(options, config)?, witness, true);
+    let mut driver = Driver::new(make_shards(options, config)?, witness, true, true);
     let compared = scenario::run(file, scenario, &mut driver, &seen, options);
     if matches!(compared, Err(Error::Begin(_))) {
         return compared.map(drop);
@@ -166,8 +186,13 @@ pub fn replay_opened(
     progress: &mut dyn FnMut(crate::io::Progress),
 ) -> Result<(), Error> {
     let shards = make_shards(options, config)?;
+    if let Some(number) = options.explain {
+        let mut driver = explaining(shards, number);
+        let read = read_all(&mut capture, &mut driver, options, progress);
+        return tell_story(driver, read, (number, capture.name()), options, out);
+    }
     let sink = make_sink(options, capture.name(), out);
-    let mut driver = Driver::new(shards, sink, options.json || options.write.is_some());
+    let mut driver = Driver::new(shards, sink, options.json || options.write.is_some(), options.json);
     let ended = read_all(&mut capture, &mut driver, options, progress);
     if matches!(ended, Err(Error::Begin(_))) {
         return ended;
@@ -177,7 +202,32 @@ pub fn replay_opened(
     ended.and(told)
 }
 
-/// Reads the capture to its end or its first error.
+/// A driver that waits for packet `number`, to explain it.
+fn explaining<'a>(shards: Vec<Shard>, number: u64) -> Driver<'a> {
+    let mut driver = Driver::new(shards, Box::new(sink::Silent), true, true);
+    driver.explain(number);
+    driver
+}
+
+/// Tells packet `number`'s story, of a replay that has come as far as `read` says.
+fn tell_story(
+    mut driver: Driver<'_>,
+    read: Result<(), Error>,
+    (number, name): (u64, &str),
+    options: &Options,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    if !driver.is_done() {
+        // A fragment may wait for what does not come any more.
+        driver.release_fragments().map_err(Error::Output)?;
+    }
+    if driver.write_story(name, options.json, out).map_err(Error::Output)? {
+        return Ok(());
+    }
+    read.and(Err(Error::NoSuchPacket { number, packets: driver.packets() }))
+}
+
+/// Reads the capture to its end or its first error, or until the driver has what it wants.
 fn read_all(
     capture: &mut Capture,
     driver: &mut Driver<'_>,
@@ -197,6 +247,9 @@ fn read_all(
         };
         begin_writing(driver, options, &batch, identity)?;
         driver.take(&batch)?;
+        if driver.is_done() {
+            break;
+        }
         batches = batches.wrapping_add(1);
         if batches.is_multiple_of(256) {
             progress(capture.progress());

@@ -15,11 +15,12 @@ use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::path::Path;
 
+use super::detail::Detail;
 use super::driver::Driver;
 use super::sink::{PacketLine, Sink, Summary};
 use super::{Error, Options, ScenarioFile};
 use crate::config::{self, Config};
-use crate::io::scenario::{Act, Row, Scenario};
+use crate::io::scenario::{Act, Numbers, Row, Scenario};
 use crate::shard::{Record, Verdict};
 use crate::time::Tick;
 
@@ -67,7 +68,8 @@ pub(super) struct Seen(RefCell<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    verdict: Option<Verdict>,
+    /// With the numbers behind its reason.
+    verdict: Option<(Verdict, Numbers)>,
     ended: BTreeMap<u64, Record>,
 }
 
@@ -84,9 +86,10 @@ impl<'a> Witness<'a> {
 }
 
 impl Sink for Witness<'_> {
-    fn packet(&mut self, line: &PacketLine, verdict: &Verdict) -> io::Result<()> {
-        self.seen.0.borrow_mut().verdict = Some(*verdict);
-        self.sink.packet(line, verdict)
+    fn packet(&mut self, line: &PacketLine, verdict: &Verdict, detail: Option<&Detail>) -> io::Result<()> {
+        let numbers = detail.map_or_else(Numbers::default, Detail::numbers);
+        self.seen.0.borrow_mut().verdict = Some((*verdict, numbers));
+        self.sink.packet(line, verdict, detail)
     }
 
     fn connection(&mut self, record: &Record, now: Tick) -> io::Result<()> {
@@ -118,7 +121,7 @@ pub(super) fn run(
                 seen.0.borrow_mut().verdict = None;
                 driver.take(&made.batch())?;
                 packet.expected.as_ref().and_then(|expected| match seen.0.borrow().verdict {
-                    Some(verdict) => expected.difference(&verdict),
+                    Some((verdict, numbers)) => expected.difference(&verdict, &numbers),
                     None => Some("the packet has no verdict yet".to_owned()),
                 })
             }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
+use super::detail::Detail;
 use super::sink::{PacketLine, Sink, Summary};
 use crate::json::protocol_name;
 use crate::shard::{Class, Reason, Record, Verdict};
@@ -26,7 +27,7 @@ impl<'a> Table<'a> {
 }
 
 impl Sink for Table<'_> {
-    fn packet(&mut self, _line: &PacketLine, _verdict: &Verdict) -> io::Result<()> {
+    fn packet(&mut self, _: &PacketLine, _: &Verdict, _: Option<&Detail>) -> io::Result<()> {
         Ok(())
     }
 
@@ -57,6 +58,12 @@ impl Sink for Table<'_> {
         self.row("class", classes.map(|(class, n)| (class.name().to_owned(), n)))?;
         let reasons = Reason::all().zip(counters.by_reason);
         self.row("reason", reasons.map(|(reason, n)| (reason.name().to_owned(), n)))?;
+        if let Some(number) = summary.first_dropped {
+            writeln!(
+                self.out,
+                "  why     --explain {number} tells the story of packet {number}, the first that was dropped"
+            )?;
+        }
         self.row("live", summary.by_protocol.iter().cloned())?;
         self.row("states", summary.by_states.iter().cloned())?;
         self.out.flush()

@@ -27,6 +27,7 @@
 mod admission;
 mod census;
 mod counters;
+mod evidence;
 mod flows;
 mod lifetime;
 mod pieces;
@@ -45,6 +46,7 @@ use std::io;
 pub use admission::Admission;
 pub use census::Census;
 pub use counters::Counters;
+pub use evidence::{Evidence, Glimpse, Quoted};
 pub use pieces::Datagram;
 pub use record::{End, Record};
 pub use steering::steering_hash;
@@ -56,6 +58,7 @@ use crate::time::{Tick, Time};
 use crate::timer::{self, Wheel};
 use crate::wire::{self, Addresses, Checks, Direction, Frame, Packet, Segment, Transport, protocol};
 use crate::{flow, tcp};
+use evidence::Source;
 use time_wait::TimeWaitQueue;
 
 /// The most packets in a burst.
@@ -114,6 +117,14 @@ pub trait Observer {
     }
     /// Whether [`Observer::begun`] and [`Observer::changed`] are wanted: records cost a few loads.
     fn wants_changes(&self) -> bool {
+        false
+    }
+    /// The numbers behind the reason of a frame's verdict, before that verdict is told.
+    fn evidence(&mut self, token: Token, evidence: &Evidence) {
+        let _ = (token, evidence);
+    }
+    /// Whether [`Observer::evidence`] is wanted: the packet is looked at once more for it.
+    fn wants_evidence(&self) -> bool {
         false
     }
     /// A frame that was held has its verdict.
@@ -226,6 +237,11 @@ impl Shard {
         self.sequence
     }
 
+    /// What its operator has decided.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// The table, to look at.
     pub fn table(&self) -> &Table {
         &self.table
@@ -320,7 +336,10 @@ impl Shard {
             return self.piece(packet, fragment, arrival, context, observer);
         }
         let place = key_of(packet, arrival.zone).zip(hash);
-        self.judge_whole(packet, place.as_ref(), arrival.zone, context, observer)
+        let verdict = self.judge_whole(packet, place.as_ref(), arrival.zone, context, observer);
+        let source = Source::Frame(&arrival.frame);
+        self.testify(packet, &source, (arrival.zone, context.now), &verdict, &[arrival.token], observer);
+        verdict
     }
 
     /// A packet that is no fragment, or a complete datagram.

@@ -1,5 +1,6 @@
 //! Fragments: held until their datagram is complete, then judged as one packet, here or at its owner.
 
+use super::evidence::Source;
 use super::verdict::{Reason, Verdict};
 use super::{Admission, Arrival, Context, Observer, Shard, key_of, steering_hash};
 use crate::fragments::{self, HEAD, Held, Token, Whole};
@@ -70,7 +71,7 @@ impl Shard {
         let packet = wire::parse_datagram(&datagram, self.settings.checks);
         let owner = steering_hash(&packet, whole.zone) % self.settings.shards.max(1);
         if owner == self.settings.number {
-            self.judge_datagram(&packet, whole.zone, whole.pieces, context, observer);
+            self.judge_datagram(&packet, &datagram, (whole.zone, whole.pieces), context, observer);
         } else {
             observer.hand_over(owner, Datagram::of(whole, context));
         }
@@ -79,21 +80,24 @@ impl Shard {
     /// Judges a datagram that another shard has completed.
     pub fn take_over<O: Observer>(&mut self, datagram: &Datagram, now: Tick, at: Time, observer: &mut O) {
         self.latest = self.latest.max(at);
-        let packet = datagram.parse(&self.settings);
+        let whole = datagram.whole();
+        let packet = wire::parse_datagram(&whole, self.settings.checks);
         let context = Context { now, at, admission: datagram.admission, is_broadcast: datagram.is_broadcast };
-        self.judge_datagram(&packet, datagram.zone, &datagram.pieces, context, observer);
+        self.judge_datagram(&packet, &whole, (datagram.zone, &datagram.pieces), context, observer);
     }
 
     fn judge_datagram<O: Observer>(
         &mut self,
         packet: &Packet<'_>,
-        zone: u16,
-        pieces: &[Token],
+        whole: &wire::Datagram<'_>,
+        (zone, pieces): (u16, &[Token]),
         context: Context,
         observer: &mut O,
     ) {
         let place = key_of(packet, zone).map(|key| (key, self.table.hash(&key)));
         let verdict = self.judge_whole(packet, place.as_ref(), zone, context, observer);
+        let source = Source::Datagram(whole);
+        self.testify(packet, &source, (zone, context.now), &verdict, pieces, observer);
         self.release(pieces, &verdict, observer);
     }
 
@@ -158,7 +162,8 @@ impl Datagram {
         }
     }
 
-    fn parse(&self, settings: &super::Settings) -> Packet<'_> {
+    /// It, as `wire` takes it.
+    fn whole(&self) -> wire::Datagram<'_> {
         let addresses = match &self.addresses {
             OwnedAddresses::None => Addresses::None,
             OwnedAddresses::V4(source, destination) => {
@@ -166,7 +171,7 @@ impl Datagram {
             }
             OwnedAddresses::V6(source, destination) => Addresses::V6 { source, destination },
         };
-        let datagram = wire::Datagram {
+        wire::Datagram {
             addresses,
             next_header: self.next_header,
             head: &self.head,
@@ -174,8 +179,7 @@ impl Datagram {
             length: self.length,
             vlan: self.vlan,
             sum: self.sum,
-        };
-        wire::parse_datagram(&datagram, settings.checks)
+        }
     }
 }
 

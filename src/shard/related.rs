@@ -35,7 +35,10 @@ impl Shard {
         }
         let subject = self.subject(index, sender.opposite());
         let in_flight = match quote.transport {
-            QuotedTransport::Tcp(_, seq) => self.is_in_flight(index, sender, seq),
+            QuotedTransport::Tcp(_, seq) => {
+                let in_flight = self.in_flight(index, sender);
+                in_flight.is_some_and(|[first, end]| !seq.is_before(first) && seq.is_before(end))
+            }
             QuotedTransport::Udp(_) | QuotedTransport::Query(_) | QuotedTransport::Other => true,
             QuotedTransport::Unknown => false,
         };
@@ -46,11 +49,12 @@ impl Shard {
         }
     }
 
-    /// Whether `sender` has sent `seq` and not seen it acknowledged.
-    fn is_in_flight(&self, index: Index, sender: Direction, seq: Seq) -> bool {
+    /// What `sender` has sent and not seen acknowledged: the first sequence number, and the one behind the last.
+    /// None of an endpoint that has sent nothing yet.
+    pub(super) fn in_flight(&self, index: Index, sender: Direction) -> Option<[Seq; 2]> {
         let tracked = tcp::Connection::from_words(self.table.connection(index).tracker());
         if !tracked.has_numbers(sender) {
-            return false;
+            return None;
         }
         let end = tracked.peer(sender).end;
         let receiver = sender.opposite();
@@ -61,7 +65,7 @@ impl Shard {
             // seen, a window back.
             tracked.initial(sender).unwrap_or_else(|| end.minus(tracked.window(receiver).max(1)))
         };
-        !seq.is_before(acknowledged) && seq.is_before(end)
+        Some([acknowledged, end])
     }
 }
 

@@ -100,10 +100,9 @@ impl Shard {
                 self.end(index, end, observer);
                 self.open(place, &opening, packet.length, context, observer)
             }
-            Judgement::Refuse(refusal) => Verdict {
-                detail: Some(tcp::detail(&tracked, direction, segment, refusal)),
-                ..Verdict::invalid(Reason::Tcp(refusal), Some(self.subject(index, direction)))
-            },
+            Judgement::Refuse(refusal) => {
+                Verdict::invalid(Reason::Tcp(refusal), Some(self.subject(index, direction)))
+            }
         }
     }
 
@@ -177,7 +176,7 @@ impl Shard {
 
     /// The irregular part of a connection. Where there was no room to keep it, a stream with a hole counts
     /// as received as far as its receiver has acknowledged.
-    fn irregular(&self, index: Index, tracked: &tcp::Connection) -> Irregular {
+    pub(super) fn irregular(&self, index: Index, tracked: &tcp::Connection) -> Irregular {
         if !tracked.marks.is_irregular() {
             return Irregular::default();
         }

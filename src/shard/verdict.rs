@@ -1,6 +1,6 @@
 //! What becomes of a packet, and why.
 
-use crate::tcp::{Detail, State};
+use crate::tcp::State;
 use crate::wire::Direction;
 use crate::{flow, fragments, tcp, wire};
 
@@ -152,14 +152,12 @@ pub struct Verdict {
     pub reason: Option<Reason>,
     /// The connection it belongs to, or bears the tuple of.
     pub subject: Option<Subject>,
-    /// The numbers behind the reason.
-    pub detail: Option<Detail>,
 }
 
 impl Verdict {
     /// A fragment that waits for the others.
     pub const HELD: Verdict =
-        Verdict { action: Action::Held, class: Class::Invalid, reason: None, subject: None, detail: None };
+        Verdict { action: Action::Held, class: Class::Invalid, reason: None, subject: None };
 
     /// Not tracked: let through.
     pub const UNTRACKED: Verdict =
@@ -174,12 +172,12 @@ impl Verdict {
     /// Let through, as part of a connection.
     #[inline]
     pub const fn accept(class: Class, subject: Subject) -> Verdict {
-        Verdict { action: Action::Accept, class, reason: None, subject: Some(subject), detail: None }
+        Verdict { action: Action::Accept, class, reason: None, subject: Some(subject) }
     }
 
     /// Invalid, and therefore dropped.
     pub const fn invalid(reason: Reason, subject: Option<Subject>) -> Verdict {
-        Verdict { action: Action::Drop, class: Class::Invalid, reason: Some(reason), subject, detail: None }
+        Verdict { action: Action::Drop, class: Class::Invalid, reason: Some(reason), subject }
     }
 }
 

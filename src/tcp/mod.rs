@@ -21,9 +21,11 @@
 //! | `judge` | puts these together |
 //! | `timer` | which timer governs |
 //! | `policy`, `refusal` | what the operator decides; why a segment is refused |
+//! | `detail` | the numbers behind a refusal, for whoever asks afterwards |
 
 mod close;
 mod connection;
+mod detail;
 mod irregular;
 mod judge;
 mod open;
@@ -40,11 +42,11 @@ mod window;
 mod tests;
 
 pub use connection::{Connection, Marks, Peer};
+pub use detail::{Bounds, Detail, bounds, detail};
 pub use irregular::{Irregular, Kind as RememberedKind, Remembered, Stream};
 pub use judge::{Accepted, Judgement, Situation, judge, judge_plain};
 pub use open::{Opening, begin};
 pub use policy::{InexactRst, Policy, TimeWaitOverflow, TimeWaitReuse, Timeouts};
-pub use refusal::{Detail, Refusal};
+pub use refusal::Refusal;
 pub use state::{Received, Sent, State};
 pub use timer::{Rearm, Timer, time_wait_span};
-pub use window::detail;

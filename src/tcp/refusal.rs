@@ -1,4 +1,4 @@
-//! Why a segment is refused, and the numbers behind it.
+//! Why a segment is refused.
 
 /// Why TCP refuses a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,19 +56,4 @@ impl Refusal {
             Refusal::NoConnection => "no_connection",
         }
     }
-}
-
-/// The numbers behind a refusal: which number was looked at, and what it should have been.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Detail {
-    /// The segment's sequence number.
-    pub seq: u32,
-    /// Its acknowledgement number.
-    pub ack: u32,
-    /// The lowest and highest value that would have been accepted, of `ack` where the refusal is about the
-    /// acknowledgement, of `seq` otherwise: the lowest is that of a segment's last byte, and with the highest it
-    /// may have one byte at most, a zero-window probe.
-    pub expected: [u32; 2],
-    /// The receiver's largest window in bytes.
-    pub window: u32,
 }

@@ -12,7 +12,7 @@
 //! outside, or takes it whole. So `end` may come to lie beyond `limit`, by a segment's length and no more.
 
 use super::connection::{Connection, Peer};
-use super::refusal::{Detail, Refusal};
+use super::refusal::Refusal;
 use crate::wire::{Direction, Segment, Seq};
 
 /// The range of sequence numbers in which `sender` may send now, the second one excluded.
@@ -70,13 +70,21 @@ pub(super) fn fits_plain(
 
 /// Whether the segment's first or last byte lies where its sender may send now. One byte more may follow: a
 /// zero-window probe (RFC 9293 section 3.8.6.1), or a FIN at the edge. What was let through may be repeated.
-fn is_in_window(connection: &Connection, sender: Direction, segment: &Segment<'_>) -> bool {
+pub(super) fn is_in_window(connection: &Connection, sender: Direction, segment: &Segment<'_>) -> bool {
     let [low, limit] = sequence_range(connection, sender);
     let end = segment.end();
     let last = end.minus(segment.length().min(1));
     let begins_inside = segment.seq.is_before(limit);
     let at_the_edge = !end.is_after(limit.plus(1).max(connection.peer(sender).end));
     !last.is_before(low) && (begins_inside || at_the_edge)
+}
+
+/// The lowest and the highest sequence number with which a segment of `sender` that takes `length` of them would be
+/// in the window: the same rule as [`is_in_window`], for whoever asks what would have been right.
+pub(super) fn starts_in_window(connection: &Connection, sender: Direction, length: u32) -> [Seq; 2] {
+    let [low, limit] = sequence_range(connection, sender);
+    let at_the_edge = limit.plus(1).max(connection.peer(sender).end).minus(length);
+    [low.minus(length - length.min(1)), limit.minus(1).max(at_the_edge)]
 }
 
 /// Whether the segment reaches so far beyond the window that its receiver may have cut its end off.
@@ -98,24 +106,4 @@ pub(super) fn check(
         return Err(Refusal::AckOutOfWindow);
     }
     Ok(())
-}
-
-/// The numbers behind `refusal`, worked out only once there is one.
-#[cold]
-pub fn detail(connection: &Connection, sender: Direction, segment: &Segment<'_>, refusal: Refusal) -> Detail {
-    let [low, high] = match refusal {
-        Refusal::AckOutOfWindow | Refusal::UnexpectedSynAck | Refusal::NotSynchronized => {
-            ack_range(connection, sender)
-        }
-        Refusal::TimeWait => [connection.peer(sender).end.plus(1); 2],
-        Refusal::AfterFin => [connection.peer(sender).end; 2],
-        Refusal::RstNotExact | Refusal::OutOfWindow => sequence_range(connection, sender),
-        Refusal::QuietTime | Refusal::NoSyn | Refusal::NoConnection => [segment.seq; 2],
-    };
-    Detail {
-        seq: segment.seq.0,
-        ack: segment.ack.0,
-        expected: [low.0, high.0],
-        window: connection.window(sender.opposite()),
-    }
 }

@@ -127,6 +127,16 @@ impl<'a> Chain<'a> {
     }
 }
 
+/// The length in bytes that the extension header of number `protocol` at the beginning of `bytes` states; the
+/// least that one can have, where not even that is there.
+pub(super) fn length_of(protocol: u8, bytes: &[u8]) -> usize {
+    match (protocol, bytes.get(1)) {
+        (FRAGMENT, _) | (_, None) => 8,
+        (AUTHENTICATION, Some(&units)) => (usize::from(units) + 2) * 4,
+        (_, Some(&units)) => (usize::from(units) + 1) * 8,
+    }
+}
+
 /// Walks the chain that begins with a header of number `first` in `bytes`, which end with the stated
 /// packet or with what was captured of it. `at_start`: the IPv6 header itself comes right before.
 pub(super) fn walk<'a>(first: u8, bytes: &'a [u8], at_start: bool) -> Chain<'a> {
@@ -146,13 +156,11 @@ impl<'a> Chain<'a> {
     /// Takes one extension header in and returns what follows it.
     fn step(&mut self, rest: &'a [u8], at_start: bool) -> Result<&'a [u8], Fault> {
         let start = rest.first_chunk::<8>().ok_or(Fault::Truncated)?;
-        let length = match self.protocol {
-            FRAGMENT => 8,
-            // RFC 4302 section 2.2: in units of four bytes, less two; the fixed part alone has twelve bytes.
-            AUTHENTICATION if start[1] == 0 => return Err(Fault::BadIpOption),
-            AUTHENTICATION => (usize::from(start[1]) + 2) * 4,
-            _ => (usize::from(start[1]) + 1) * 8,
-        };
+        // RFC 4302 section 2.2: in units of four bytes, less two; the fixed part alone has twelve bytes.
+        if self.protocol == AUTHENTICATION && start[1] == 0 {
+            return Err(Fault::BadIpOption);
+        }
+        let length = length_of(self.protocol, rest);
         let (header, behind) = rest.split_at_checked(length).ok_or(Fault::Truncated)?;
         match self.protocol {
             HOP_BY_HOP if !at_start => return Err(Fault::BadIpOption),

@@ -17,6 +17,7 @@
 pub mod build;
 pub mod checksum;
 mod direction;
+mod evidence;
 mod extension;
 mod icmp;
 mod ip;
@@ -31,6 +32,7 @@ mod tests;
 mod transport;
 
 pub use direction::Direction;
+pub use evidence::{Evidence, Layer, evidence, evidence_of_datagram};
 pub use parse::{Datagram, parse, parse_datagram, parse_into};
 pub use partial::{Partial, partial_checksum};
 pub use tcp::{Flags, Options, Segment, Seq};

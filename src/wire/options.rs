@@ -81,6 +81,20 @@ pub(super) fn are_well_formed(captured: &[u8], missing: usize) -> bool {
     })
 }
 
+/// Where the first option of a list begins that is cut or has an impossible length.
+pub(super) fn first_broken(list: &[u8]) -> Option<usize> {
+    let mut walker = Walker::new(list);
+    let mut rest = list;
+    while let Some(step) = walker.next() {
+        if step.is_err() {
+            let padding = rest.iter().take_while(|&&kind| kind == NO_OPERATION).count();
+            return Some(list.len() - rest.len() + padding);
+        }
+        rest = walker.rest;
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -186,3 +186,52 @@ fn a_bridge_in_the_configuration_binds_no_replay() {
         ["accept new original - SYN_SENT/LISTEN", "drop invalid - no_connection -"]
     );
 }
+
+#[test]
+fn explain_tells_one_packets_story_and_exits_0() {
+    let capture = kernel_capture();
+    let capture = capture.to_str().unwrap();
+    let run = lastack(&["replay", "--explain", "4", capture]);
+    assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
+    assert!(run.stdout.starts_with("Packet 4 of "), "{}", run.stdout);
+    let json = lastack(&["replay", "--json", "--explain", "4", "--shards", "2", capture]);
+    let value: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((&value["record"], &value["number"]), (&"explanation".into(), &4.into()));
+    assert!(value["sentences"].as_array().is_some_and(|sentences| !sentences.is_empty()), "{value}");
+    assert_eq!(json.stdout.lines().count(), 1);
+}
+
+#[test]
+fn explain_reads_standard_input_as_well() {
+    let capture = std::fs::File::open(kernel_capture()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lastack"));
+    let output = command.args(["replay", "--explain", "123", "-"]).stdin(capture).output().unwrap();
+    assert!(output.status.success());
+    assert!(String::from_utf8(output.stdout).unwrap().starts_with("Packet 123 of "));
+}
+
+#[test]
+fn explain_of_a_packet_behind_the_end_exits_1_and_says_how_many_there_are() {
+    let capture = kernel_capture();
+    assert_fails(&lastack(&["replay", "--explain", "366", capture.to_str().unwrap()]), 1, &["366", "365"]);
+}
+
+#[test]
+fn explain_of_no_packet_exits_2() {
+    let capture = kernel_capture();
+    let capture = capture.to_str().unwrap();
+    for number in ["0", "-1", "first", "1.5"] {
+        assert_fails(&lastack(&["replay", "--explain", number, capture]), 2, &[number]);
+    }
+    assert_fails(&lastack(&["replay", "--explain", "1", "--drain", capture]), 2, &["--drain"]);
+}
+
+#[test]
+fn a_table_names_the_first_packet_that_was_dropped() {
+    let scratch = Scratch::new();
+    let capture = scratch.path("refused.pcap");
+    Script::new().open().server(ACK, 9_000_000, 1, 10).client(RST, 80_000, 0, 0).write(&capture);
+    let run = lastack(&["replay", capture.to_str().unwrap()]);
+    assert!(run.stdout.contains("--explain 4 "), "{}", run.stdout);
+    assert!(!lastack(&["replay", kernel_capture().to_str().unwrap()]).stdout.contains("--explain"));
+}

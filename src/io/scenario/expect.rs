@@ -11,7 +11,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::words::{Piece, Problem};
 use crate::shard::{Action, Class, End, Reason, Record, Subject, Verdict};
-use crate::tcp::{Detail, State};
+use crate::tcp::State;
 use crate::time::Tick;
 use crate::wire::Direction;
 
@@ -30,54 +30,42 @@ pub struct Expectation {
 
 /// The numbers behind a reason; those that were not written are not compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Numbers {
-    seq: Option<u32>,
-    ack: Option<u32>,
-    expected: Option<[u32; 2]>,
-    window: Option<u32>,
+pub struct Numbers {
+    /// The packet's sequence number.
+    pub seq: Option<u32>,
+    /// Its acknowledgement.
+    pub ack: Option<u32>,
+    /// The lowest and the highest value that would have been right.
+    pub expected: Option<[u32; 2]>,
+    /// The receiver's window in bytes.
+    pub window: Option<u32>,
 }
 
 impl Expectation {
-    /// What was expected and what came, in one line; none where they agree.
-    pub fn difference(&self, came: &Verdict) -> Option<String> {
+    /// What was expected and what came, the numbers behind its reason included, in one line; none where they agree.
+    pub fn difference(&self, came: &Verdict, numbers: &Numbers) -> Option<String> {
         let agree = self.action == came.action
             && self.class == came.class
             && self.reason == came.reason
             && self.subject == came.subject
-            && self.detail.agree(came.detail);
+            && self.detail.agree(numbers);
         if agree {
             return None;
         }
-        let verdict = Verdict {
-            action: self.action,
-            class: self.class,
-            reason: self.reason,
-            subject: self.subject,
-            detail: None,
-        };
-        let mut came_numbers = Numbers::default();
-        if let (Some(came), false) = (came.detail, self.detail == Numbers::default()) {
-            came_numbers = Numbers::of(came);
-        }
+        let verdict =
+            Verdict { action: self.action, class: self.class, reason: self.reason, subject: self.subject };
+        let came_numbers = if self.detail == Numbers::default() { self.detail } else { *numbers };
         Some(format!("expected `{}{}`, came `{}{came_numbers}`", Words(&verdict), self.detail, Words(came)))
     }
 }
 
 impl Numbers {
-    fn of(detail: Detail) -> Numbers {
-        let Detail { seq, ack, expected, window } = detail;
-        Numbers { seq: Some(seq), ack: Some(ack), expected: Some(expected), window: Some(window) }
-    }
-
-    fn agree(&self, came: Option<Detail>) -> bool {
-        if *self == Numbers::default() {
-            return true;
-        }
-        let Some(came) = came else { return false };
-        self.seq.is_none_or(|seq| seq == came.seq)
-            && self.ack.is_none_or(|ack| ack == came.ack)
-            && self.expected.is_none_or(|expected| expected == came.expected)
-            && self.window.is_none_or(|window| window == came.window)
+    /// Whether every number that is written here came.
+    fn agree(&self, came: &Numbers) -> bool {
+        self.seq.is_none_or(|seq| came.seq == Some(seq))
+            && self.ack.is_none_or(|ack| came.ack == Some(ack))
+            && self.expected.is_none_or(|expected| came.expected == Some(expected))
+            && self.window.is_none_or(|window| came.window == Some(window))
     }
 }
 
@@ -100,7 +88,7 @@ struct Words<'a>(&'a Verdict);
 
 impl Display for Words<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Verdict { action, class, reason, subject, .. } = self.0;
+        let Verdict { action, class, reason, subject } = self.0;
         write!(f, "{} {} {} ", action_name(*action), class.name(), reason.map_or("-", Reason::name))?;
         let Some(subject) = subject else { return f.write_str("- -") };
         fmt_states(f, subject.states)?;

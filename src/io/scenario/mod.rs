@@ -35,7 +35,7 @@ mod tests;
 
 use std::net::IpAddr;
 
-pub use expect::{Expectation, Fate};
+pub use expect::{Expectation, Fate, Numbers};
 pub use frame::MadePacket;
 pub use words::Problem;
 

@@ -9,12 +9,12 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use lastack::shard::{Action, Class, Counters, End, Reason, Record, Subject, Verdict};
+use lastack::shard::{Action, Class, Counters, End, Evidence, Reason, Record, Subject, Verdict};
 use lastack::table::Index;
 use lastack::tcp::{Connection, Refusal, State, TimeWaitOverflow};
 use lastack::time::{Span, Tick};
 use lastack::timer::{Links, NONE, SLOTS};
-use lastack::wire::{Direction, Flags};
+use lastack::wire::{Direction, Flags, Seq};
 
 use super::edges::{Edge, Governor, edge, governor};
 use super::setup::Setup;
@@ -90,6 +90,7 @@ impl<'a> Laws<'a> {
         self.packets += 1;
         self.with_reason += u64::from(verdict.reason.is_some());
         agrees(verdict, facts.flags.is_some());
+        is_told(verdict, world.heard.evidence.as_ref(), facts.flags);
         for kept in &after {
             self.lasts(kept, now);
         }
@@ -352,10 +353,22 @@ fn agrees(verdict: &Verdict, is_segment: bool) {
     }
     let is_dropped = verdict.action == Action::Drop;
     assert_eq!(is_dropped, verdict.class == Class::Invalid, "{verdict:?}");
-    let is_told = matches!(verdict.reason, Some(Reason::Tcp(_))) && is_dropped && verdict.subject.is_some();
-    // Quiet time is a matter of the clock: there are no numbers behind it.
-    let has_numbers = is_told && verdict.reason != Some(Reason::Tcp(Refusal::QuietTime));
-    assert!(!has_numbers || verdict.detail.is_some(), "no numbers behind {verdict:?}");
+}
+
+/// Behind every reason there are numbers, and what was refused is not among those that would have been right.
+fn is_told(verdict: &Verdict, evidence: Option<&Evidence>, flags: Option<Flags>) {
+    assert_eq!(verdict.reason.is_some(), evidence.is_some(), "{verdict:?}: {evidence:?}");
+    let Some(Evidence::Segment(detail)) = evidence else { return };
+    let is_rst = flags.is_some_and(|flags| flags.has(Flags::RST));
+    let refused = match verdict.reason {
+        Some(Reason::Tcp(Refusal::OutOfWindow)) => detail.seq,
+        // In SYN_SENT an RST has to acknowledge the SYN, or all the data on it: not what lies between.
+        Some(Reason::Tcp(Refusal::AckOutOfWindow)) if !is_rst => detail.ack,
+        _ => return,
+    };
+    let [low, high] = detail.expected.map(Seq);
+    let refused = Seq(refused);
+    assert!(refused.is_before(low) || refused.is_after(high), "{verdict:?}: {detail:?}");
 }
 
 /// The connection that a verdict names is the packet's, and so is the direction.

@@ -97,8 +97,12 @@ pub(crate) fn explain(bytes: &[u8]) -> String {
         let verdict = world.send(&[frame_of(&world, &event).0])[0];
         let reason = verdict.reason.map_or("-", |reason| reason.name());
         let subject = verdict.subject.map(|it| (it.id, it.direction, it.states));
-        let _ =
-            writeln!(text, "          {} {reason} {subject:?} {:?}", verdict.class.name(), verdict.detail);
+        let _ = writeln!(
+            text,
+            "          {} {reason} {subject:?} {:?}",
+            verdict.class.name(),
+            world.heard.evidence
+        );
     }
     text
 }
@@ -175,7 +179,7 @@ fn put_otherwise(setup: &Setup, events: &[Event]) -> Outcome {
 
 impl Answer {
     fn of(verdict: &Verdict) -> Answer {
-        let Verdict { action, class, reason, subject, detail: _ } = *verdict;
+        let Verdict { action, class, reason, subject } = *verdict;
         Answer { action, class, reason, subject }
     }
 }

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use lastack::fragments::Token;
-use lastack::shard::{Admission, Arrival, BURST, Change, Datagram, Observer, Record, Shard, Verdict};
+use lastack::shard::{
+    Admission, Arrival, BURST, Change, Datagram, Evidence, Observer, Record, Shard, Verdict,
+};
 use lastack::table::{HashKeys, Index};
 use lastack::time::{Tick, Time};
 use lastack::wire::build::{Builder, Tcp};
@@ -43,6 +45,8 @@ pub(crate) struct Heard {
     pub begun: Vec<(Change, Record)>,
     pub changed: Vec<(Change, Record)>,
     pub ended: Vec<(Change, Record)>,
+    /// The numbers behind the newest verdict, where it has a reason.
+    pub evidence: Option<Evidence>,
 }
 
 impl Observer for Heard {
@@ -60,6 +64,12 @@ impl Observer for Heard {
         self.ended.push((change, *record));
     }
     fn wants_changes(&self) -> bool {
+        true
+    }
+    fn evidence(&mut self, _: Token, evidence: &Evidence) {
+        self.evidence = Some(*evidence);
+    }
+    fn wants_evidence(&self) -> bool {
         true
     }
     fn released(&mut self, _: Token, _: &Verdict) {
@@ -128,6 +138,7 @@ impl World {
     /// Sends frames as one burst.
     pub(crate) fn send(&mut self, frames: &[Vec<u8>]) -> Vec<Verdict> {
         let at = self.at();
+        self.heard.evidence = None;
         let mut verdicts = Vec::new();
         for burst in frames.chunks(BURST) {
             let arrivals: Vec<Arrival<'_>> = burst
