@@ -169,7 +169,17 @@ fn connection(story: &Story) -> Vec<String> {
         how_it_began(past),
         ago(story, past.began.at)
     ));
-    sentences.push(format!("This packet was sent by the {}.", story.sender()));
+    sentences.push(match story.kind {
+        // Whoever has sent it: often a router on the way.
+        Kind::Error => format!("It goes to the {}.", story.receiver()),
+        Kind::Untracked
+        | Kind::Malformed
+        | Kind::Tcp(_)
+        | Kind::Udp
+        | Kind::Query(_)
+        | Kind::Fragment
+        | Kind::Other => format!("This packet was sent by the {}.", story.sender()),
+    });
     if let Some(before) = story.before {
         let [original, reply] = before.record.packets;
         sentences.push(format!(
