@@ -215,7 +215,7 @@ impl<'a> Laws<'a> {
         self.runs(was, is, flags, now);
         // Unchecked numbers may lie half the sequence space apart, where none is the higher one.
         if self.setup.policy.check_window {
-            never_goes_back(was, is);
+            never_goes_back(was, is, subject.direction);
         }
     }
 
@@ -423,7 +423,7 @@ fn keeps_still(was: &Kept, is: &Kept, is_remark: bool) {
 
 /// What both sides have sent, acknowledged and offered only ever grows, once both have spoken and it is settled
 /// which of their SYNs count.
-fn never_goes_back(was: &Kept, is: &Kept) {
+fn never_goes_back(was: &Kept, is: &Kept, sender: Direction) {
     let (old, new) = (Connection::from_words(was.tracker), Connection::from_words(is.tracker));
     let is_opening = |state| matches!(state, State::Listen | State::SynSent | State::SynReceived);
     let has_spoken = |side| old.marks.has_acked(side);
@@ -436,6 +436,12 @@ fn never_goes_back(was: &Kept, is: &Kept) {
         assert!(!b.limit.is_before(a.limit), "{side:?} may send less than before");
         assert!(!b.ack.is_before(a.ack), "{side:?} has taken back an acknowledgement");
         assert!(new.window(side) >= old.window(side), "the largest window has shrunk");
+    }
+    // Only who sends can have sent; of a connection that was picked up nobody knows what came before.
+    let receiver = sender.opposite();
+    if !old.marks.is_picked_up() {
+        let (a, b) = (old.peer(receiver).end, new.peer(receiver).end);
+        assert_eq!(a, b, "{receiver:?} is said to have sent what nobody saw");
     }
 }
 
