@@ -1,0 +1,45 @@
+//! Segments of somebody off the path, who knows the addresses and the ports and guesses numbers (RFC 5961).
+//!
+//! Every class of segment is forged that must change nothing: those which a receiver would take for genuine
+//! (an exact RST, octets in the window with an acceptable acknowledgement) are not among them, since neither
+//! the tracker nor the receiver could know.
+
+use super::network::World;
+use super::segment::{ACK, FIN, RST, SYN, Segment, Side};
+
+/// How far inside the window the guesses lie: beyond anything that will be sent, so that they never become
+/// exact while they are under way.
+const INSIDE: u32 = 10;
+const OUTSIDE: u32 = 100_000;
+
+/// The segments that can be forged now towards `target`.
+pub fn forgeries(world: &World, target: Side) -> Vec<Segment> {
+    let endpoint = &world.ends[target.index()];
+    if !endpoint.state.is_synchronized() || world.tracker.entry.is_none() {
+        return Vec::new();
+    }
+    let inside = endpoint.rcv_nxt.wrapping_add(INSIDE);
+    let sequence = [inside, endpoint.rcv_nxt.wrapping_add(OUTSIDE), endpoint.rcv_nxt.wrapping_sub(OUTSIDE)];
+    let good = endpoint.snd_una;
+    let bad = [endpoint.snd_nxt.wrapping_add(OUTSIDE), endpoint.snd_una.wrapping_sub(OUTSIDE)];
+    let forged = |flags, seq, ack, octets| Segment { flags, seq, ack, octets, old_fin: false };
+    // In TIME_WAIT `time_wait_reuse` decides about a SYN, and its number may be guessed.
+    let waits = world.tracker.is_over();
+    let mut all = Vec::new();
+    for seq in sequence {
+        all.push(forged(RST, seq, 0, 0));
+        if !waits {
+            all.push(forged(SYN, seq, 0, 0));
+        }
+        for ack in [good, bad[0], bad[1]] {
+            all.push(forged(RST | ACK, seq, ack, 0));
+            all.push(forged(SYN | ACK, seq, ack, 0));
+            all.push(forged(ACK, seq, ack, 0));
+            if seq != inside || ack != good {
+                all.push(forged(ACK | FIN, seq, ack, 0));
+                all.push(forged(ACK, seq, ack, 1));
+            }
+        }
+    }
+    all
+}
