@@ -157,7 +157,7 @@ mod tests {
         assert_eq!((detail.seq, detail.ack, detail.length), (9, 8, 10));
         assert_eq!((detail.expected, detail.window), ([191, 2099], 1000));
         assert_eq!(detail.exact, None);
-        assert_eq!(of_client(Refusal::AckOutOfWindow, Flags::ACK, &open()).expected, [4200, 5000]);
+        assert_eq!(of_client(Refusal::AckOutOfWindow, Flags::ACK, &open()).expected, [3400, 5000]);
         assert_eq!(of_client(Refusal::AfterFin, Flags::ACK, &open()).expected, [191, 1190]);
     }
 

@@ -32,13 +32,22 @@ pub(super) fn sequence_range(connection: &Connection, sender: Direction) -> [Seq
 }
 
 /// The range of acknowledgements that `sender` may send now.
+///
+/// RFC 5961 section 5.2 goes one window back from the other's SND.UNA, and that can lag behind what came by here: the
+/// acknowledgement that moved it may be under way behind the tracker, or lost. But whoever has sent up to `end`
+/// had everything acknowledged up to one window before it.
 #[inline]
 pub(super) fn ack_range(connection: &Connection, sender: Direction) -> [Seq; 2] {
     let other = connection.peer(sender.opposite());
     // Picked up by a segment that was sent again, it had sent more before: how far it may have, is known.
     let highest = if connection.marks.is_picked_up() { other.end.max(other.limit) } else { other.end };
     let lowest = if connection.marks.has_acked(sender) {
-        connection.peer(sender).ack.minus(connection.window(sender).max(1))
+        let window = connection.window(sender).max(1);
+        let acked = connection.peer(sender).ack.minus(window);
+        let surely_acked = other.end.minus(window).minus(window);
+        // Picked up in mid-stream, the window is the widest there is, and one of those is far enough back.
+        let reaches = surely_acked.is_before(acked) && !connection.marks.is_picked_up();
+        if reaches { surely_acked } else { acked }
     } else {
         // Nothing acknowledged yet: the other's SYN at least, where it was seen (RFC 9293 section 3.10.7.4).
         let initial = connection.initial(sender.opposite());

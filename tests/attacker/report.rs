@@ -36,8 +36,9 @@ const UNDER_WAY: u128 = 3_000;
 /// Sequence numbers that fit: a window of what was received and may be repeated, a window that is open, one for
 /// probes, and a segment's length, since one whose first or last byte fits does (RFC 9293 section 3.10.7.4).
 const SEQS: u128 = 2 * WINDOW as u128 + 2 + PAYLOAD as u128;
-/// Acknowledgements that fit (RFC 5961 section 5.2): a window back, and what is under way.
-const ACKS: u128 = WINDOW as u128 + UNDER_WAY;
+/// Acknowledgements that fit: a window back (RFC 5961 section 5.2) from what is surely acknowledged, and that lies a
+/// window back from what was sent.
+const ACKS: u128 = 2 * WINDOW as u128 + 1;
 /// Sequence numbers of a FIN that may be the first: behind what was let through without a gap.
 const FIN_SEQS: u128 = WINDOW as u128 + UNDER_WAY;
 
