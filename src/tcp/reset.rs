@@ -109,9 +109,14 @@ pub(super) fn fits_late(
 }
 
 /// Whether an RST refuses once more the SYN that another one has refused already. Its sequence number is
-/// nobody's, since its sender never had one.
+/// nobody's, since its sender never had one, or has forgotten it: an endpoint that was reset in SYN_RECEIVED meets the
+/// SYN again, if its answer was lost behind here.
 pub(super) fn repeats_refusal(connection: &Connection, sender: Direction, segment: &Segment<'_>) -> bool {
-    let refused = connection.marks.is_reset() && !connection.marks.has_acked(sender);
-    let exact = connection.acknowledges_syn(sender.opposite(), segment.ack);
+    let receiver = sender.opposite();
+    let had_answered = connection.marks.has_acked(sender);
+    // Such an RST has the sequence number 0 (RFC 9293 section 3.10.7.1).
+    let to_bare_syn = connection.peer(receiver).end == segment.ack && segment.seq == Seq(0);
+    let refused = connection.marks.is_reset() && (!had_answered || to_bare_syn);
+    let exact = connection.acknowledges_syn(receiver, segment.ack);
     refused && segment.flags.has(Flags::ACK) && exact
 }

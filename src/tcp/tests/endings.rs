@@ -160,6 +160,16 @@ fn a_refusal_may_be_repeated_whatever_its_number() {
 }
 
 #[test]
+fn a_syn_may_be_refused_after_an_answer_that_was_lost_and_an_abort() {
+    let mut track = Track::syn_sent();
+    assert_eq!(track.b(SYN_ACK, 0, 1), Fine, "lost behind here");
+    assert_eq!(track.b(RST_ACK, 1, 1), Fine, "likewise");
+    assert_eq!(track.send(Reply, &segment(RST_ACK, 0, A + 1, 0)), Fine, "to the SYN, sent again before");
+    assert_eq!(track.send(Reply, &segment(RST_ACK, 0, A + 2, 0)), No(Refusal::OutOfWindow));
+    assert_eq!(track.states(), [Closed, Closed]);
+}
+
+#[test]
 fn a_late_syn_ack_fits_also_where_only_timestamps_are_kept() {
     let mut track = Track::established();
     let options = Options(&[1, 1, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0]);
