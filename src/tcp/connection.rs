@@ -299,6 +299,16 @@ impl Connection {
         }
     }
 
+    /// Whether `seq` may be the number of that endpoint's own SYN where that is no longer known, since a timestamp is
+    /// kept in its place: it lies at most a window back. A copy of the SYN that was overtaken by the FIN is no
+    /// attempt to begin anew, and what answers it no new incarnation.
+    pub(super) fn may_be_syn_of(&self, sender: Direction, seq: Seq) -> bool {
+        let end = self.peer(sender).end;
+        let lowest = end.minus(self.window(sender.opposite())).minus(1);
+        let is_forgotten = self.marks.is_stamped(sender) && !self.marks.is_picked_up();
+        is_forgotten && seq.is_before(end) && !seq.is_before(lowest)
+    }
+
     /// Whether `ack` acknowledges the SYN of `sender`, and nothing that was not seen of it.
     pub(super) fn acknowledges_syn(&self, sender: Direction, ack: Seq) -> bool {
         let end = self.peer(sender).end;

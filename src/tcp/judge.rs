@@ -263,6 +263,9 @@ fn judge_syn(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
     if situation.sender_state() == State::Listen {
         return answer(situation, segment);
     }
+    if connection.may_be_syn_of(direction, segment.seq) {
+        return situation.repetition();
+    }
     if connection.initial(direction) != Some(segment.seq) {
         return situation.remember(Remembered::new(Kind::Syn, segment, now));
     }
@@ -306,6 +309,9 @@ fn judge_syn_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement 
         (true, true, _) => situation.repetition(),
         (true, false, _) if remember::is_second_answer(situation) => {
             situation.remember(Remembered::new(Kind::SynAck, segment, now))
+        }
+        (false, true, _) if connection.may_be_syn_of(receiver, segment.ack.minus(1)) => {
+            situation.repetition()
         }
         (_, false, _) if is_unknown_repetition(connection, direction, segment) => situation.repetition(),
         (_, _, _) => Judgement::Refuse(Refusal::UnexpectedSynAck),

@@ -185,6 +185,19 @@ fn a_late_syn_ack_fits_also_where_only_timestamps_are_kept() {
 }
 
 #[test]
+fn a_syn_that_its_own_fin_has_overtaken_begins_nothing_anew() {
+    let mut track = Track::established();
+    let options = Options(&[1, 1, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0]);
+    track.send(Original, &Segment { options, ..segment(FIN_ACK, A + 1, B + 1, 300) });
+    assert_eq!(track.connection.initial(Original), None, "a timestamp is kept");
+    assert_eq!(track.a(SYN, 0, 0), Fine);
+    assert_eq!(track.b(SYN_ACK, 0, 1), Fine, "again, for want of an ACK");
+    assert_eq!(track.states(), [FinWait1, CloseWait]);
+    assert_eq!(track.b(ACK, 1, 302), Fine);
+    assert_eq!(track.states(), [FinWait2, CloseWait]);
+}
+
+#[test]
 fn late_acknowledgements_pass_and_move_nothing() {
     let mut track = Track::time_wait(Policy::DEFAULT);
     let before = track.connection;
