@@ -10,6 +10,22 @@ use std::path::{Path, PathBuf};
 /// A row that deviates says why, behind these words.
 const DEVIATES: &str = "deviates, because ";
 
+/// The tests of one file: a line `#[test]`, perhaps other attributes but `#[ignore]`, and the function.
+fn tests_of(text: &str) -> impl Iterator<Item = String> {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let marked = (0..lines.len()).filter(|&at| lines[at] == "#[test]").collect::<Vec<usize>>();
+    let mut names = Vec::new();
+    for at in marked {
+        let mut behind = lines[at + 1..].iter();
+        let declaration =
+            behind.by_ref().find(|line| !line.starts_with("#[") || line.starts_with("#[ignore"));
+        let name =
+            declaration.and_then(|line| line.strip_prefix("fn ")).and_then(|rest| rest.split_once('('));
+        names.extend(name.map(|(name, _)| name.to_owned()));
+    }
+    names.into_iter()
+}
+
 /// A row of one of the tables.
 struct Row {
     line: usize,
@@ -79,7 +95,7 @@ fn files_under(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The names of every function that is a test, anywhere in the sources.
+/// The names of every function that is a test and runs, anywhere in the sources.
 fn tests() -> BTreeSet<String> {
     let mut files = Vec::new();
     for directory in ["src", "tests", "crates"] {
@@ -88,10 +104,7 @@ fn tests() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "rs")) {
         let text = fs::read_to_string(file).unwrap();
-        for piece in text.split("#[test]").skip(1) {
-            let declared = piece.split_once("fn ").and_then(|(_, rest)| rest.split_once('('));
-            names.extend(declared.map(|(name, _)| name.to_owned()));
-        }
+        names.extend(tests_of(&text));
     }
     names
 }
@@ -163,4 +176,11 @@ fn every_complaint_of_the_field_is_answered_by_something_that_exists() {
         let name = format!("`field/{}`", scenario.file_stem().unwrap().to_str().unwrap());
         assert!(document.contains(&name), "docs/field.md does not name {name}");
     }
+}
+
+#[test]
+fn only_functions_that_are_tests_and_run_count() {
+    let text = "#[test]\nfn one() {\n// #[test] fn two()\n#[test]\n#[ignore = \"slow\"]\nfn three() {\n fn four() {\n \
+                #[test]\n#[cfg(unix)]\nfn five() {";
+    assert_eq!(tests_of(text).collect::<Vec<String>>(), ["one", "five"]);
 }
