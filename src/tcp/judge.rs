@@ -187,7 +187,7 @@ impl Situation<'_> {
 /// `time_wait_assassination` says so (RFC 1337).
 fn judge_rst(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
     let Situation { connection, irregular, direction, policy, .. } = *situation;
-    if remember::resets_older_incarnation(situation, segment) {
+    if remember::may_reset_older_incarnation(situation, segment) {
         return situation.pass();
     }
     if reset::repeats_refusal(connection, direction, segment) {
@@ -267,7 +267,13 @@ fn judge_syn(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
         return situation.repetition();
     }
     if connection.initial(direction) != Some(segment.seq) {
-        return situation.remember(Remembered::new(Kind::Syn, segment, now));
+        // A second answer to the handshake's SYN is worth more than a SYN that anybody may have sent: if its sender
+        // has restarted, it sends that again.
+        return if situation.remembered(direction, Kind::SynAck).is_some() {
+            situation.pass()
+        } else {
+            situation.remember(Remembered::new(Kind::Syn, segment, now))
+        };
     }
     if situation.sender_state() == State::SynSent {
         let mut next = *connection;

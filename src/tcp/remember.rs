@@ -16,7 +16,7 @@ use super::judge::{Accepted, Judgement, Situation};
 use super::open::{self, Opening};
 use super::refusal::Refusal;
 use super::state::State;
-use crate::wire::{Direction, Segment};
+use crate::wire::{Direction, Flags, Segment};
 
 impl Accepted {
     /// Keeps `what` of `sender`, in place of what was kept of it before.
@@ -153,9 +153,11 @@ pub(super) fn before_synchronized(situation: &Situation<'_>, segment: &Segment<'
     }
 }
 
-/// Whether an RST of an endpoint in SYN_SENT answers the older incarnation that met its SYN: it bears what that
-/// one has acknowledged (RFC 9293 figure 9), and its sender goes on to send its SYN.
-pub(super) fn resets_older_incarnation(situation: &Situation<'_>, segment: &Segment<'_>) -> bool {
-    let challenge = situation.remembered(situation.direction.opposite(), Kind::Challenge);
-    situation.sender_state() == State::SynSent && challenge.is_some_and(|it| it.seq == segment.seq)
+/// Whether an RST of an endpoint in SYN_SENT may answer an older incarnation that met its SYN: it bears what that
+/// one has acknowledged (RFC 9293 figure 9), and its sender goes on to send its SYN. Which of that one's segments it
+/// answers cannot be known, and the newest here may be anybody's: so whatever it bears, it passes and changes
+/// nothing, and the older incarnation judges it by itself (RFC 5961 section 3.2).
+pub(super) fn may_reset_older_incarnation(situation: &Situation<'_>, segment: &Segment<'_>) -> bool {
+    let was_challenged = situation.remembered(situation.direction.opposite(), Kind::Challenge).is_some();
+    situation.sender_state() == State::SynSent && was_challenged && !segment.flags.has(Flags::ACK)
 }
