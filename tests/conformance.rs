@@ -11,19 +11,15 @@ use std::path::{Path, PathBuf};
 const DEVIATES: &str = "deviates, because ";
 
 /// The tests of one file: a line `#[test]`, perhaps other attributes but `#[ignore]`, and the function.
-fn tests_of(text: &str) -> impl Iterator<Item = String> {
+fn tests_of(text: &str) -> Vec<String> {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let marked = (0..lines.len()).filter(|&at| lines[at] == "#[test]").collect::<Vec<usize>>();
-    let mut names = Vec::new();
-    for at in marked {
+    let name = |at: usize| {
         let mut behind = lines[at + 1..].iter();
-        let declaration =
-            behind.by_ref().find(|line| !line.starts_with("#[") || line.starts_with("#[ignore"));
-        let name =
-            declaration.and_then(|line| line.strip_prefix("fn ")).and_then(|rest| rest.split_once('('));
-        names.extend(name.map(|(name, _)| name.to_owned()));
-    }
-    names.into_iter()
+        let declaration = behind.find(|line| !line.starts_with("#[") || line.starts_with("#[ignore"))?;
+        let (name, _) = declaration.strip_prefix("fn ")?.split_once('(')?;
+        Some(name.to_owned())
+    };
+    (0..lines.len()).filter(|&at| lines[at] == "#[test]").filter_map(name).collect()
 }
 
 /// A row of one of the tables.
@@ -182,5 +178,5 @@ fn every_complaint_of_the_field_is_answered_by_something_that_exists() {
 fn only_functions_that_are_tests_and_run_count() {
     let text = "#[test]\nfn one() {\n// #[test] fn two()\n#[test]\n#[ignore = \"slow\"]\nfn three() {\n fn four() {\n \
                 #[test]\n#[cfg(unix)]\nfn five() {";
-    assert_eq!(tests_of(text).collect::<Vec<String>>(), ["one", "five"]);
+    assert_eq!(tests_of(text), ["one", "five"]);
 }

@@ -12,7 +12,7 @@
 
 use super::related::{quoted_key, quoted_ports};
 use super::verdict::{Reason, Verdict};
-use super::{Observer, Record, Shard, direction_of, key_of};
+use super::{Observer, Record, Shard, key_of};
 use crate::fragments::Token;
 use crate::table::Index;
 use crate::tcp::{self, Irregular};
@@ -215,23 +215,19 @@ impl Shard {
     }
 
     fn place_of(&self, packet: &Packet<'_>, zone: u16, now: Tick) -> Option<(Index, Direction)> {
-        let (index, direction) = match &packet.transport {
-            Transport::Error(quote) => {
-                let key = quoted_key(quote, zone)?;
-                let (index, sense) = self.table.find(self.table.hash(&key), &key)?;
-                (index, direction_of(sense).opposite())
-            }
+        let key = match &packet.transport {
+            Transport::Error(quote) => quoted_key(quote, zone)?,
             Transport::Untracked
             | Transport::Malformed(_)
             | Transport::Tcp(_)
             | Transport::Udp
             | Transport::Query(_)
             | Transport::Fragment(_)
-            | Transport::Other => {
-                let key = key_of(packet, zone)?;
-                self.look_up(self.table.hash(&key), &key)?
-            }
+            | Transport::Other => key_of(packet, zone)?,
         };
+        let (index, way) = self.look_up(self.table.hash(&key), &key)?;
+        // An error travels against what it quotes.
+        let direction = if matches!(packet.transport, Transport::Error(_)) { way.opposite() } else { way };
         (!self.is_over(index, now)).then_some((index, direction))
     }
 }

@@ -5,7 +5,7 @@
 //! has in flight (RFC 5927 section 4.1): sent, and not acknowledged yet.
 
 use super::verdict::{Action, Class, Reason, Verdict};
-use super::{Context, Shard, direction_of, key, query_ports};
+use super::{Context, Shard, key, query_ports};
 use crate::flow::Refusal;
 use crate::table::{Index, Key};
 use crate::tcp;
@@ -25,8 +25,7 @@ impl Shard {
         if !goes_back(packet, quote) {
             return unknown;
         }
-        let Some((index, sense)) = self.table.find(self.table.hash(&key), &key) else { return unknown };
-        let sender = direction_of(sense);
+        let Some((index, sender)) = self.look_up(self.table.hash(&key), &key) else { return unknown };
         if self.is_over(index, context.now) {
             return unknown;
         }

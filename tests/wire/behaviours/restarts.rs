@@ -2,6 +2,7 @@
 //! it is right again. One after another, since there is one middlebox.
 
 use lastack::tcp::State::{CloseWait, Closed, Established, FinWait1, FinWait2, TimeWait};
+use socket2::Socket;
 
 use super::cable::Point::FromServer;
 use super::script::{Script, carry, receive, send};
@@ -16,15 +17,8 @@ pub(super) const BEHAVIOURS: [Behaviour; 5] = [
     v4("a port in a TIME_WAIT that was forgotten is used again", time_wait),
 ];
 
-fn open(script: &mut Script<'_>) {
-    let (client, server) = script.open();
-    carry(&client, &server, 10_000);
-    script.expect([Established, Established]);
-    script.restart_middlebox();
-    script.expect_apart([Established, Established], [Closed, Closed]);
-    carry(&client, &server, 100_000);
-    carry(&server, &client, 100_000);
-    script.expect([Established, Established]);
+/// The client closes, then the server, each state on the way seen.
+fn close_in_four(script: &mut Script<'_>, client: Socket, server: Socket) {
     script.hold(FromServer, Kind::Ack);
     drop(client);
     script.expect([FinWait1, CloseWait]);
@@ -34,16 +28,22 @@ fn open(script: &mut Script<'_>) {
     script.expect([TimeWait, Closed]);
 }
 
+fn open(script: &mut Script<'_>) {
+    let (client, server) = script.open();
+    carry(&client, &server, 10_000);
+    script.expect([Established, Established]);
+    script.restart_middlebox();
+    script.expect_apart([Established, Established], [Closed, Closed]);
+    carry(&client, &server, 100_000);
+    carry(&server, &client, 100_000);
+    script.expect([Established, Established]);
+    close_in_four(script, client, server);
+}
+
 fn fin_first(script: &mut Script<'_>) {
     let (client, server) = script.open();
     script.restart_middlebox();
-    script.hold(FromServer, Kind::Ack);
-    drop(client);
-    script.expect([FinWait1, CloseWait]);
-    script.lift(FromServer);
-    script.expect([FinWait2, CloseWait]);
-    drop(server);
-    script.expect([TimeWait, Closed]);
+    close_in_four(script, client, server);
 }
 
 fn half_closed(script: &mut Script<'_>) {
