@@ -170,6 +170,7 @@ fn stats() -> Stats {
             accepted: 0,
             dropped: 0,
             annexes_exhausted: 0,
+            annexes_displaced: 0,
             sequence: 0,
         }],
         workers: vec![Worker {

@@ -93,6 +93,8 @@ pub struct Shard {
     pub dropped: u64,
     /// Segments after which nothing could be remembered for want of an annex.
     pub annexes_exhausted: u64,
+    /// Annexes that one unconfirmed connection has taken from another.
+    pub annexes_displaced: u64,
     /// The number of its newest event.
     pub sequence: u64,
 }
@@ -319,6 +321,7 @@ fn shard_of(view: &View, report: &Report) -> Shard {
         accepted: report.counters.accepted,
         dropped: report.counters.dropped,
         annexes_exhausted: report.counters.annexes_exhausted,
+        annexes_displaced: report.counters.annexes_displaced,
         sequence: view.events.published(),
     }
 }

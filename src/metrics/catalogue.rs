@@ -91,7 +91,7 @@ fn verdicts(workers: &[Worker]) -> [Family; 3] {
 }
 
 /// Which connections began, ended and live.
-fn connections(workers: &[Worker]) -> [Family; 5] {
+fn connections(workers: &[Worker]) -> [Family; 6] {
     let mut begun = Family::counter("connections_begun", "Connections begun");
     let mut ended = Family::counter("connections_ended", "Connections ended, by how");
     let mut live = Family::gauge("connections", "Connections in the table, by protocol");
@@ -99,12 +99,17 @@ fn connections(workers: &[Worker]) -> [Family; 5] {
         "annexes_exhausted",
         "Segments after which a hole or a SYN could not be remembered because every annex was taken",
     );
+    let mut displaced = Family::counter(
+        "annexes_displaced",
+        "Annexes taken from a connection that not both sides had confirmed for another such",
+    );
     let mut events = Family::counter("events", "Beginnings, changes of states and ends of connections");
     for worker in workers {
         let Report { counters, census, .. } = &worker.report;
         let shard = || ("shard", worker.number());
         begun.push(vec![shard()], Value::Whole(counters.begun));
         exhausted.push(vec![shard()], Value::Whole(counters.annexes_exhausted));
+        displaced.push(vec![shard()], Value::Whole(counters.annexes_displaced));
         events.push(vec![shard()], Value::Whole(worker.view.events.published()));
         for (end, number) in End::ALL.into_iter().zip(counters.ended) {
             ended.push(vec![shard(), ("end", end.name().into())], Value::Whole(number));
@@ -113,7 +118,7 @@ fn connections(workers: &[Worker]) -> [Family; 5] {
             live.push(vec![shard(), ("protocol", protocol)], Value::Whole(number));
         }
     }
-    [begun, ended, live, events, exhausted]
+    [begun, ended, live, events, exhausted, displaced]
 }
 
 /// Connections by the protocol's name; both versions of IP together.

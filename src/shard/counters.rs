@@ -20,6 +20,8 @@ pub struct Counters {
     pub ended: [u64; End::ALL.len()],
     /// Segments after which a hole or a SYN could not be remembered because every annex was taken.
     pub annexes_exhausted: u64,
+    /// Annexes that one connection which not both sides had confirmed has taken from another such.
+    pub annexes_displaced: u64,
 }
 
 impl Counters {
@@ -32,6 +34,7 @@ impl Counters {
         begun: 0,
         ended: [0; End::ALL.len()],
         annexes_exhausted: 0,
+        annexes_displaced: 0,
     };
 
     #[inline]
@@ -68,5 +71,6 @@ impl Counters {
         self.begun += other.begun;
         sums(&mut self.ended, &other.ended);
         self.annexes_exhausted += other.annexes_exhausted;
+        self.annexes_displaced += other.annexes_displaced;
     }
 }

@@ -25,6 +25,7 @@
 //! in at its owner by [`Shard::take_over`].
 
 mod admission;
+mod annexes;
 mod census;
 mod counters;
 mod evidence;
@@ -58,6 +59,7 @@ use crate::time::{Tick, Time};
 use crate::timer::{self, Wheel};
 use crate::wire::{self, Addresses, Checks, Direction, Frame, Packet, Segment, Transport, protocol};
 use crate::{flow, tcp};
+use annexes::Provisional;
 use evidence::Source;
 use time_wait::TimeWaitQueue;
 
@@ -153,6 +155,8 @@ pub struct Shard {
     /// datagrams is being judged.
     fragments: Vec<Option<Box<Reassembly>>>,
     time_wait: TimeWaitQueue,
+    /// The annexes of connections that not both sides have confirmed.
+    provisional: Provisional,
     settings: Settings,
     counters: Counters,
     census: Census,
@@ -193,6 +197,7 @@ impl Shard {
         let quiet_until = (quiet.milliseconds() > 0).then(|| now.after(quiet));
         Ok(Shard {
             time_wait: TimeWaitQueue::new(&settings.tcp, table.capacity()),
+            provisional: Provisional::new(layout.annexes()),
             fragments: reassemblies(&settings, keys),
             wheel,
             settings,

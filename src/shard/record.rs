@@ -6,7 +6,7 @@ use crate::flow::Flow;
 use crate::table::{Connection, Index, Sense, Snapshot, Table};
 use crate::tcp::{self, State};
 use crate::time::{Span, Tick, Time};
-use crate::wire::protocol;
+use crate::wire::{Direction, protocol};
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -174,10 +174,16 @@ pub(super) fn states_of(connection: &Connection) -> Option<[State; 2]> {
 /// How dear a connection is to a full table; none where both sides have confirmed it and it is not over: such
 /// a one is never evicted.
 pub(super) fn eviction_rank(connection: &Connection) -> Option<Rank> {
-    let Some(states) = states_of(connection) else {
-        let replied = Flow::from_words(connection.tracker()).replied;
-        return (!replied).then_some(Rank::Unreplied);
-    };
+    if connection.protocol() == protocol::TCP {
+        return rank_of_tcp(&tcp::Connection::from_words(connection.tracker()));
+    }
+    let replied = Flow::from_words(connection.tracker()).replied;
+    (!replied).then_some(Rank::Unreplied)
+}
+
+/// The same of a TCP connection.
+pub(super) fn rank_of_tcp(tracked: &tcp::Connection) -> Option<Rank> {
+    let states = tracked.marks.states();
     let over = states.iter().all(|state| matches!(state, State::Closed | State::TimeWait));
     let embryonic =
         states.iter().any(|state| matches!(state, State::Listen | State::SynSent | State::SynReceived));
@@ -186,8 +192,7 @@ pub(super) fn eviction_rank(connection: &Connection) -> Option<Rank> {
     } else if embryonic {
         Some(Rank::Embryonic)
     } else {
-        let words = tcp::Connection::from_words(connection.tracker());
-        (!words.marks.has_acked(crate::wire::Direction::Reply)).then_some(Rank::Unreplied)
+        (!tracked.marks.has_acked(Direction::Reply)).then_some(Rank::Unreplied)
     }
 }
 

@@ -4,7 +4,7 @@ use super::record::states_of;
 use super::verdict::{Class, Reason, Refusal, Subject, Verdict};
 use super::{Context, Observer, Shard, sense_of};
 use crate::table::{Hash, Index, Key};
-use crate::tcp::{self, Accepted, Irregular, Judgement, Opening, Rearm, Situation, State, Stream, Timer};
+use crate::tcp::{self, Accepted, Judgement, Opening, Rearm, Situation, State, Timer};
 use crate::time::{Span, Tick};
 use crate::wire::{Direction, Packet, Segment};
 
@@ -172,43 +172,6 @@ impl Shard {
     /// Whether no new connection may begin yet.
     fn is_quiet(&self, now: Tick) -> bool {
         self.quiet_until.is_some_and(|until| !until.has_passed(now))
-    }
-
-    /// The irregular part of a connection. Where there was no room to keep it, a stream with a hole counts
-    /// as received as far as its receiver has acknowledged.
-    pub(super) fn irregular(&self, index: Index, tracked: &tcp::Connection) -> Irregular {
-        if !tracked.marks.is_irregular() {
-            return Irregular::default();
-        }
-        if let Some(annex) = self.table.annex(index) {
-            return Irregular::from_words(std::array::from_fn(|word| annex.get(word)));
-        }
-        let streams = Direction::BOTH.map(|sender| {
-            let receiver = sender.opposite();
-            let acked = tracked.marks.has_acked(receiver);
-            Stream::unbroken(if acked { tracked.peer(receiver).ack } else { tracked.peer(sender).end })
-        });
-        Irregular { streams, ..Irregular::default() }
-    }
-
-    /// Keeps the irregular part in the connection's annex as long as it needs one.
-    #[inline]
-    fn keep_irregular(&mut self, index: Index, tracked: &mut tcp::Connection, irregular: &Irregular) {
-        if !tracked.marks.is_irregular() {
-            self.table.annex_free(index);
-            return;
-        }
-        match self.table.annex_allocate(index) {
-            Some(annex) => {
-                for (number, word) in irregular.words().into_iter().enumerate() {
-                    annex.set(number, word);
-                }
-            }
-            None => {
-                self.counters.annexes_exhausted += 1;
-                tracked.marks = tracked.marks.without_irregular();
-            }
-        }
     }
 
     /// Keeps the handshake's round trip, SYN to last ACK, in milliseconds: `time_wait_truncation` needs it.

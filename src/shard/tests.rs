@@ -1,5 +1,6 @@
 //! The shard as a whole: what lasts longer than a packet, and what happens at its limits.
 
+mod annexes;
 mod errors;
 
 use super::*;

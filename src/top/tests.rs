@@ -49,7 +49,8 @@ fn worker(number: u32, busy: f64, seconds: u64) -> Value {
 fn shard(number: u32, seconds: u64) -> Value {
     json!({
         "number": number, "live": 212_000, "capacity": 500_000, "created": 6_000 * seconds, "ended": 5_900 * seconds,
-        "accepted": 310_000 * seconds, "dropped": 150 * seconds, "annexes_exhausted": 0, "sequence": 1,
+        "accepted": 310_000 * seconds, "dropped": 150 * seconds, "annexes_exhausted": 0, "annexes_displaced": 0,
+        "sequence": 1,
     })
 }
 

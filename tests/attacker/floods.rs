@@ -17,11 +17,11 @@ use crate::connections::{ACK, FIN_ACK, Numbers, SYN, SYN_ACK, arrival_of, settin
 use crate::segments::Random;
 
 const PLACES: u32 = 4096;
-const SERVER: [u8; 4] = [10, 0, 0, 2];
+pub(crate) const SERVER: [u8; 4] = [10, 0, 0, 2];
 
 /// An engine under a flood.
-struct Target {
-    shard: Shard,
+pub(crate) struct Target {
+    pub(crate) shard: Shard,
     numbers: Numbers,
     now: Time,
     /// Bytes mapped at the start.
@@ -29,39 +29,44 @@ struct Target {
 }
 
 /// A client by its number: an address and a port of its own.
-fn client(number: u32) -> ([u8; 4], u16) {
+pub(crate) fn client(number: u32) -> ([u8; 4], u16) {
     ([10, 1, (number >> 8) as u8, number as u8], 1024 + (number >> 16) as u16)
 }
 
-fn frame(from: ([u8; 4], u16), to: ([u8; 4], u16), flags: Flags, seq: u32, ack: u32) -> Vec<u8> {
+pub(crate) fn frame(from: ([u8; 4], u16), to: ([u8; 4], u16), flags: Flags, seq: u32, ack: u32) -> Vec<u8> {
     let tcp = Tcp { flags, seq: Seq(seq), ack: Seq(ack), ..Tcp::new(from.1, to.1) };
     Builder::v4(from.0, to.0).tcp(&tcp, &[])
 }
 
 impl Target {
     fn new(policy: tcp::Policy) -> Target {
-        let layout = Shard::layout_for_connections(PLACES).unwrap();
+        Target::with_places(PLACES, policy)
+    }
+
+    /// A table of so many connections.
+    pub(crate) fn with_places(places: u32, policy: tcp::Policy) -> Target {
+        let layout = Shard::layout_for_connections(places).unwrap();
         let shard = Shard::new(layout, HashKeys([5, 6, 7, 8]), settings(policy), Tick::new(0)).unwrap();
         let mapped = shard.table().mapped_bytes();
         Target { shard, numbers: Numbers::default(), now: Time::from_nanoseconds(1), mapped }
     }
 
-    fn send(&mut self, frame: &[u8]) -> Verdict {
+    pub(crate) fn send(&mut self, frame: &[u8]) -> Verdict {
         let mut verdicts = [Verdict::HELD];
         self.shard.process(&[arrival_of(frame, self.now)], self.now.tick(), &mut verdicts, &mut self.numbers);
         verdicts[0]
     }
 
-    fn client_sends(&mut self, number: u32, flags: Flags, seq: u32, ack: u32) -> Verdict {
+    pub(crate) fn client_sends(&mut self, number: u32, flags: Flags, seq: u32, ack: u32) -> Verdict {
         self.send(&frame(client(number), (SERVER, 443), flags, seq, ack))
     }
 
-    fn server_sends(&mut self, number: u32, flags: Flags, seq: u32, ack: u32) -> Verdict {
+    pub(crate) fn server_sends(&mut self, number: u32, flags: Flags, seq: u32, ack: u32) -> Verdict {
         self.send(&frame((SERVER, 443), client(number), flags, seq, ack))
     }
 
     /// A handshake; every segment of it must pass.
-    fn open(&mut self, number: u32) {
+    pub(crate) fn open(&mut self, number: u32) {
         let verdicts = [
             self.client_sends(number, SYN, 1000, 0),
             self.server_sends(number, SYN_ACK, 5000, 1001),
@@ -79,7 +84,7 @@ impl Target {
     }
 
     /// Whether a client's connection still goes both ways as itself.
-    fn assert_alive(&mut self, numbers: impl Iterator<Item = u32>) {
+    pub(crate) fn assert_alive(&mut self, numbers: impl Iterator<Item = u32>) {
         for number in numbers {
             let verdicts =
                 [self.client_sends(number, ACK, 1001, 5001), self.server_sends(number, ACK, 5001, 1001)];
@@ -93,16 +98,16 @@ impl Target {
         self.shard.counters().ended[End::Evicted as usize]
     }
 
-    fn assert_no_more_memory(&self) {
+    pub(crate) fn assert_no_more_memory(&self) {
         assert_eq!(self.shard.table().mapped_bytes(), self.mapped);
-        assert!(self.shard.table().len() <= PLACES);
+        assert!(self.shard.table().len() <= self.shard.table().capacity());
         let resident = self.shard.table().resident_bytes().unwrap();
         assert!(resident <= self.mapped, "{resident} of {}", self.mapped);
     }
 }
 
 /// A source that nobody answers.
-fn anybody(random: &mut Random) -> ([u8; 4], u16) {
+pub(crate) fn anybody(random: &mut Random) -> ([u8; 4], u16) {
     let number = random.next();
     let address =
         [(192 + (number & 15)) as u8, (number >> 8) as u8, (number >> 16) as u8, (number >> 24) as u8];

@@ -7,6 +7,7 @@
 //!        blind segments ────┤ one at a time: what share of all numbers changes what?  `segments`, `report`
 //!        several in a row ──┤ what two or three of them can do together               `stories`
 //!        floods ────────────┘ of SYNs, pickups, fragments, chosen tuples              `floods`
+//!                          of what makes connections remember, until no memory is left    `annexes`
 //! ```
 //!
 //! Everything goes through the real engine, as frames with right checksums, on a clock that the tests move.
@@ -17,6 +18,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
+mod annexes;
 mod connections;
 mod floods;
 mod report;

@@ -49,6 +49,7 @@ impl Numbers {
             begun: self.next(),
             ended: [(); End::ALL.len()].map(|()| self.next()),
             annexes_exhausted: self.next(),
+            annexes_displaced: self.next(),
         }
     }
 

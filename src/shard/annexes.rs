@@ -1,0 +1,146 @@
+//! Which connections may keep an irregular part, where there are fewer annexes than connections that want one.
+//!
+//! ```text
+//!  all annexes of the table
+//!  ├─ a quarter ─┼──────────────────────────────────────────┤
+//!   taken before   only for connections that both sides
+//!   both sides     had confirmed
+//!   confirmed: the
+//!   oldest gives way
+//!   to the newest
+//! ```
+//!
+//! Anybody can make connections that nobody confirms, and have each remember a segment: a SYN and another one,
+//! or a SYN and an answer that does not fit it. So what such connections take is taken provisionally: it is filed
+//! in a queue with room for a fixed share of all annexes, and where that is full the front one gives its annex
+//! back. A flood of them displaces itself, and nothing of a connection that both sides have confirmed.
+//!
+//! # Life cycle
+//!
+//! [`Shard::keep_irregular`], after each segment that was accepted the long way, takes an annex, writes it or gives it
+//! back; [`Shard::irregular`] reads it before the next one. A connection that is confirmed while it is in the queue
+//! keeps its annex, and is taken off the queue when it comes to the front; so is one that has ended since. Every
+//! taking moves the queue by at most one, and nothing is allocated.
+
+use std::collections::VecDeque;
+
+use super::Shard;
+use super::record;
+use crate::table::{Index, Table};
+use crate::tcp::{self, Irregular, Stream};
+use crate::wire::{Direction, protocol};
+
+/// The part of all annexes that unconfirmed connections hold at most, as a divisor.
+///
+/// A quarter leaves confirmed ones, of which few have a hole at any time, one annex for every 21 of them. And what
+/// is taken outlasts as many takings as the share has annexes: of a million connections 15,625, which at a flood of
+/// a million segments each second, two for each taking, is 31 ms for the answer that the memory is kept for.
+const UNCONFIRMED_SHARE: u32 = 4;
+
+/// The annexes that were taken by connections which not both sides had confirmed yet, oldest first.
+///
+/// Of a connection that has given its annex back and taken another there are two entries, of which the first counts.
+#[derive(Debug)]
+pub(super) struct Provisional {
+    share: usize,
+    order: VecDeque<(Index, u64)>,
+}
+
+impl Provisional {
+    /// None yet, of `annexes` in all.
+    pub(super) fn new(annexes: u32) -> Provisional {
+        let share = (annexes / UNCONFIRMED_SHARE).max(1) as usize;
+        Provisional { share, order: VecDeque::with_capacity(share) }
+    }
+
+    /// The front entry, where there is no room for one more.
+    fn make_room(&mut self) -> Option<(Index, u64)> {
+        if self.order.len() < self.share { None } else { self.order.pop_front() }
+    }
+
+    /// Files a connection that has taken an annex; there is room for it.
+    fn file(&mut self, index: Index, id: u64) {
+        self.order.push_back((index, id));
+    }
+}
+
+impl Shard {
+    /// The irregular part of a connection. Where there was no room to keep it, a stream with a hole counts
+    /// as received as far as its receiver has acknowledged.
+    pub(super) fn irregular(&self, index: Index, tracked: &tcp::Connection) -> Irregular {
+        if !tracked.marks.is_irregular() {
+            return Irregular::default();
+        }
+        if let Some(annex) = self.table.annex(index) {
+            return Irregular::from_words(std::array::from_fn(|word| annex.get(word)));
+        }
+        let streams = Direction::BOTH.map(|sender| {
+            let receiver = sender.opposite();
+            let acked = tracked.marks.has_acked(receiver);
+            Stream::unbroken(if acked { tracked.peer(receiver).ack } else { tracked.peer(sender).end })
+        });
+        Irregular { streams, ..Irregular::default() }
+    }
+
+    /// Keeps the irregular part in the connection's annex as long as it needs one.
+    #[inline]
+    pub(super) fn keep_irregular(
+        &mut self,
+        index: Index,
+        tracked: &mut tcp::Connection,
+        irregular: &Irregular,
+    ) {
+        if !tracked.marks.is_irregular() {
+            self.table.annex_free(index);
+            return;
+        }
+        if self.table.annex(index).is_none() && !self.take_annex(index, tracked) {
+            self.counters.annexes_exhausted += 1;
+            tracked.marks = tracked.marks.without_irregular();
+            return;
+        }
+        if let Some(annex) = self.table.annex(index) {
+            for (number, word) in irregular.words().into_iter().enumerate() {
+                annex.set(number, word);
+            }
+        }
+    }
+
+    /// Takes an annex for a connection that has none; returns whether there was one.
+    #[cold]
+    fn take_annex(&mut self, index: Index, tracked: &tcp::Connection) -> bool {
+        let is_provisional = record::rank_of_tcp(tracked).is_some();
+        if is_provisional && let Some((oldest, id)) = self.provisional.make_room() {
+            self.displace(oldest, id);
+        }
+        let is_taken = self.table.annex_allocate(index).is_some();
+        if is_provisional && is_taken {
+            self.provisional.file(index, self.table.connection(index).id());
+        }
+        is_taken
+    }
+
+    /// Takes the annex back that connection `id` at `index` holds, if it does and is unconfirmed still; it
+    /// forgets what only an annex could tell.
+    fn displace(&mut self, index: Index, id: u64) {
+        if !holds_provisionally(&self.table, index, id) {
+            return;
+        }
+        self.table.annex_free(index);
+        let connection = self.table.connection(index);
+        let mut tracked = tcp::Connection::from_words(connection.tracker());
+        tracked.marks = tracked.marks.without_irregular();
+        connection.write(|writer| writer.set_tracker(&tracked.words()));
+        self.counters.annexes_displaced += 1;
+    }
+}
+
+/// Whether connection `id` is still at `index`, has an annex, and has not been confirmed since.
+fn holds_provisionally(table: &Table, index: Index, id: u64) -> bool {
+    let connection = table.connection(index);
+    connection.is_live()
+        && connection.id() == id
+        && connection.protocol() == protocol::TCP
+        && table.annex(index).is_some()
+        && record::eviction_rank(connection).is_some()
+}

@@ -1,0 +1,127 @@
+//! Who keeps an annex, under every mixture of connections that want one.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// A table of a thousand has 64 annexes, of which unconfirmed connections hold 16 at most.
+const PLACES: u32 = 1000;
+const ANNEXES: usize = 64;
+const SHARE: usize = 16;
+/// Connections that are under way, by their client's port.
+const PORTS: u16 = 150;
+
+/// What is seen of a connection from outside: its port, whether both sides have confirmed it, whether it has an annex.
+type Seen = BTreeMap<u64, (u16, bool, bool)>;
+
+fn seen(shard: &Shard) -> Seen {
+    let table = shard.table();
+    let connections = table.scan().map(|index| {
+        let connection = table.connection(index);
+        let tracked = tcp::Connection::from_words(connection.tracker());
+        let has_annex = table.annex(index).is_some();
+        assert!(
+            has_annex || !tracked.marks.remembers(),
+            "it claims to remember, and has nothing to do it with"
+        );
+        let is_confirmed = record::eviction_rank(connection).is_none();
+        let Record { originator, responder, .. } = shard.record(index);
+        let port = if originator.1 == 80 { responder.1 } else { originator.1 };
+        (connection.id(), (port, is_confirmed, has_annex))
+    });
+    connections.collect()
+}
+
+/// One segment of one of the connections, whatever state it is in.
+fn segment_of(random: &mut fastrand::Rng, port: u16) -> Vec<u8> {
+    match random.u8(0..12) {
+        0..3 => there(port, Flags::SYN, 0, 0),
+        3 => there(port, Flags::SYN, 500_000, 0),
+        4 => back(port, SYN_ACK, 0, 1),
+        5 => back(port, SYN_ACK, 9_000, 1),
+        6 => there(port, Flags::ACK, 1, 1),
+        7 => back(port, Flags::ACK, 1, 1),
+        8 => there(port, FIN_ACK, 101, 1),
+        9 => back(port, FIN_ACK, 101, 1),
+        10 => back(port, Flags::ACK, 1, 200_000),
+        _ => back(port, Flags::RST.with(Flags::ACK), 0, 1),
+    }
+}
+
+/// What one segment of the connection from `port` may change of others.
+fn check(before: &Seen, after: &Seen, port: u16) {
+    let others = |(_, (other, ..)): &(&u64, &(u16, bool, bool))| *other != port;
+    let lost = before.iter().filter(others).filter(|(id, was)| was.2 && !after[id].2);
+    let lost: Vec<_> = lost.collect();
+    assert!(lost.len() <= 1, "one segment displaces one annex: {lost:?}");
+    let provisional = |seen: &Seen| seen.values().filter(|one| one.2 && !one.1).count();
+    if let Some((_, (_, was_confirmed, _))) = lost.first() {
+        assert!(!was_confirmed, "{lost:?}");
+        let taker = after.values().find(|one| one.0 == port).unwrap();
+        assert!(taker.2 && !taker.1, "only an unconfirmed connection displaces another: {taker:?}");
+    }
+    assert!(provisional(after) <= SHARE);
+}
+
+#[test]
+fn unconfirmed_connections_hold_a_share_and_displace_each_other_alone() {
+    for seed in 0..20 {
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut lab = Lab::new(PLACES, tcp::Policy::DEFAULT);
+        let mut before = seen(&lab.shard);
+        for _ in 0..1500 {
+            let port = random.u16(1..=PORTS);
+            let frame = segment_of(&mut random, port);
+            lab.send_one(frame);
+            let after = seen(&lab.shard);
+            check(&before, &after, port);
+            before = after;
+        }
+        assert!(lab.shard.counters().annexes_displaced > 0, "the share was used up");
+        assert_eq!(holders_of_holes_in(&mut lab), ANNEXES, "none was lost on the way");
+    }
+}
+
+/// Empties the table, and has as many open connections take an annex as find one.
+fn holders_of_holes_in(lab: &mut Lab) -> usize {
+    lab.wait(3 * 3_600_000);
+    lab.poll();
+    assert!(lab.shard.table().is_empty());
+    for port in 1..=2 * ANNEXES as u16 {
+        lab.open(port);
+        lab.send_one(there(port, FIN_ACK, 101, 1));
+    }
+    seen(&lab.shard).values().filter(|one| one.2).count()
+}
+
+/// It then gives its place in the queue up, and not its annex.
+#[test]
+fn a_connection_that_is_confirmed_keeps_what_it_took_before() {
+    let mut lab = Lab::new(PLACES, tcp::Policy::DEFAULT);
+    lab.send(&[there(1, Flags::SYN, 0, 0), back(1, SYN_ACK, 0, 1), there(1, Flags::SYN, 500_000, 0)]);
+    lab.send(&[there(1, Flags::ACK, 1, 1), back(1, Flags::ACK, 1, 1)]);
+    for port in 2..200 {
+        lab.send(&[there(port, Flags::SYN, 0, 0), there(port, Flags::SYN, 500_000, 0)]);
+    }
+    assert_eq!(lab.shard.counters().annexes_displaced, 198 - SHARE as u64);
+    assert_eq!(seen(&lab.shard)[&1], (1, true, true));
+    // The client has sent the second SYN, and not the first: the server, restarted, answers it.
+    assert_eq!(lab.send_one(back(1, SYN_ACK, 700_000, 500_001)).class, Class::New);
+}
+
+/// A connection's number, not its place, says whose annex is to be given back.
+#[test]
+fn a_place_that_was_used_again_is_not_taken_for_the_connection_before() {
+    let mut lab = Lab::new(PLACES, tcp::Policy::DEFAULT);
+    lab.send(&[there(1, Flags::SYN, 0, 0), there(1, Flags::SYN, 500_000, 0)]);
+    lab.send_one(back(1, Flags::RST.with(Flags::ACK), 0, 1));
+    lab.wait(10_000);
+    lab.poll();
+    assert!(lab.shard.table().is_empty());
+    for port in 2..2 + SHARE as u16 {
+        lab.send(&[there(port, Flags::SYN, 0, 0), there(port, Flags::SYN, 500_000, 0)]);
+    }
+    assert_eq!(lab.shard.counters().annexes_displaced, 0);
+    assert!(seen(&lab.shard).values().all(|one| one.2));
+}
