@@ -26,7 +26,7 @@ use std::collections::VecDeque;
 
 use super::Shard;
 use super::record;
-use crate::table::{Index, Table};
+use crate::table::{Index, Layout, Table};
 use crate::tcp::{self, Irregular, Stream};
 use crate::wire::{Direction, protocol};
 
@@ -42,20 +42,27 @@ const UNCONFIRMED_SHARE: u32 = 4;
 /// Of a connection that has given its annex back and taken another there are two entries, of which the first counts.
 #[derive(Debug)]
 pub(super) struct Provisional {
-    share: usize,
+    /// How many they hold at most; none where every connection has an annex of its own, as in small tables.
+    share: Option<usize>,
     order: VecDeque<(Index, u64)>,
 }
 
 impl Provisional {
-    /// None yet, of `annexes` in all.
-    pub(super) fn new(annexes: u32) -> Provisional {
-        let share = (annexes / UNCONFIRMED_SHARE).max(1) as usize;
-        Provisional { share, order: VecDeque::with_capacity(share) }
+    /// None yet, in a table of this layout.
+    pub(super) fn new(layout: &Layout) -> Provisional {
+        let is_scarce = layout.annexes() < layout.capacity();
+        let share = is_scarce.then(|| (layout.annexes() / UNCONFIRMED_SHARE) as usize);
+        Provisional { share, order: VecDeque::with_capacity(share.unwrap_or(0)) }
+    }
+
+    /// Whether connections that are not confirmed have to share.
+    const fn is_limited(&self) -> bool {
+        self.share.is_some()
     }
 
     /// The front entry, where there is no room for one more.
     fn make_room(&mut self) -> Option<(Index, u64)> {
-        if self.order.len() < self.share { None } else { self.order.pop_front() }
+        self.share.filter(|&share| self.order.len() >= share).and_then(|_| self.order.pop_front())
     }
 
     /// Files a connection that has taken an annex; there is room for it.
@@ -109,7 +116,7 @@ impl Shard {
     /// Takes an annex for a connection that has none; returns whether there was one.
     #[cold]
     fn take_annex(&mut self, index: Index, tracked: &tcp::Connection) -> bool {
-        let is_provisional = record::rank_of_tcp(tracked).is_some();
+        let is_provisional = self.provisional.is_limited() && record::rank_of_tcp(tracked).is_some();
         if is_provisional && let Some((oldest, id)) = self.provisional.make_room() {
             self.displace(oldest, id);
         }

@@ -197,7 +197,7 @@ impl Shard {
         let quiet_until = (quiet.milliseconds() > 0).then(|| now.after(quiet));
         Ok(Shard {
             time_wait: TimeWaitQueue::new(&settings.tcp, table.capacity()),
-            provisional: Provisional::new(layout.annexes()),
+            provisional: Provisional::new(&layout),
             fragments: reassemblies(&settings, keys),
             wheel,
             settings,

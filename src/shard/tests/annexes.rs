@@ -125,3 +125,16 @@ fn a_place_that_was_used_again_is_not_taken_for_the_connection_before() {
     assert_eq!(lab.shard.counters().annexes_displaced, 0);
     assert!(seen(&lab.shard).values().all(|one| one.2));
 }
+
+/// Up to 64 connections have an annex each, so nobody has to give way.
+#[test]
+fn where_there_is_an_annex_for_each_connection_nobody_is_displaced() {
+    let mut lab = Lab::new(2, tcp::Policy::DEFAULT);
+    for _ in 0..3 {
+        for port in [1, 2] {
+            lab.send(&[there(port, Flags::SYN, 0, 0), there(port, Flags::SYN, 500_000, 0)]);
+        }
+        assert!(seen(&lab.shard).values().all(|one| one.2));
+    }
+    assert_eq!(lab.shard.counters().annexes_displaced, 0);
+}
