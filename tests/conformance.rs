@@ -1,9 +1,9 @@
 //! docs/conformance.md names, for each requirement of an RFC, the tests that show it, or says why Lastack
-//! deviates; docs/field.md does so for each complaint of the field's users. Every such name must be a test, a
-//! scenario or a configuration that exists.
+//! deviates; docs/field.md does so for each complaint of the field's users. Every such name must be a test in the
+//! file that is named with it, a scenario or a configuration; and where a test does nothing without root, the page
+//! must say so.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test that cannot read a file fails, and says which")]
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -66,18 +66,37 @@ fn rows(document: &str) -> Vec<Row> {
     rows
 }
 
-/// Whether a name is that of a configuration, a scenario or a test.
-fn exists(name: &str, tests: &BTreeSet<String>) -> bool {
-    match name.split_once('/') {
-        Some(("configs", _)) => root().join(name).exists(),
-        Some(_) => root().join("tests/scenarios").join(format!("{name}.txt")).exists(),
-        None => tests.contains(name),
+/// Test crates whose tests need network interfaces: as anybody but root they say so, and do nothing.
+const NEEDS_ROOT: [&str; 2] = ["tests/wire/", "crates/af_xdp/tests/veth.rs"];
+
+/// What is wrong with a name, `text` being what follows it on the page.
+fn fault(name: &str, text: &str) -> Option<String> {
+    let is_file = |path: PathBuf| path.is_file().then_some(()).ok_or(path);
+    let found = match name.split_once("::") {
+        Some((file, test)) => match fs::read_to_string(root().join(file)) {
+            Ok(text) if tests_of(&text).iter().any(|one| one == test) => Ok(()),
+            Ok(_) => return Some(format!("`{test}` is no test of {file}, or does not run")),
+            Err(_) => Err(root().join(file)),
+        },
+        None if name.starts_with("configs/") => is_file(root().join(name)),
+        None => is_file(root().join("tests/scenarios").join(format!("{name}.txt"))),
+    };
+    if let Err(path) = found {
+        return Some(format!("`{name}`: there is no {}", path.display()));
+    }
+    let needs_root = NEEDS_ROOT.iter().any(|place| name.starts_with(place));
+    match (needs_root, text.starts_with(" (root)")) {
+        (true, false) => Some(format!("`{name}` needs root: say \"(root)\" behind it")),
+        (false, true) => Some(format!("`{name}` needs no root")),
+        (true, true) | (false, false) => None,
     }
 }
 
-/// What stands between backquotes.
-fn quoted(text: &str) -> Vec<&str> {
-    text.split('`').skip(1).step_by(2).collect()
+/// What stands between backquotes, each with the text from there to the next.
+fn quoted(text: &str) -> Vec<(&str, &str)> {
+    let behind = text.split_once('`').map_or("", |(_, behind)| behind);
+    let parts: Vec<&str> = behind.split('`').collect();
+    parts.chunks(2).filter(|pair| pair.len() == 2).map(|pair| (pair[0], pair[1])).collect()
 }
 
 fn files_under(directory: &Path, found: &mut Vec<PathBuf>) {
@@ -91,24 +110,10 @@ fn files_under(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The names of every function that is a test and runs, anywhere in the sources.
-fn tests() -> BTreeSet<String> {
-    let mut files = Vec::new();
-    for directory in ["src", "tests", "crates"] {
-        files_under(&root().join(directory), &mut files);
-    }
-    let mut names = BTreeSet::new();
-    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "rs")) {
-        let text = fs::read_to_string(file).unwrap();
-        names.extend(tests_of(&text));
-    }
-    names
-}
-
 #[test]
 fn every_requirement_names_tests_that_exist_or_says_why_it_deviates() {
     let document = document("conformance.md");
-    let (rows, tests) = (rows(&document), tests());
+    let rows = rows(&document);
     assert!(rows.len() >= 60, "{} rows: the tables were not found", rows.len());
     let mut wrong = Vec::new();
     for row in &rows {
@@ -133,11 +138,7 @@ fn every_requirement_names_tests_that_exist_or_says_why_it_deviates() {
         if row.verdict == "by configuration" && !row.shown_by.contains("configs/") {
             complain("no configuration is named".into());
         }
-        for name in named {
-            if !exists(name, &tests) {
-                complain(format!("there is no test, scenario or configuration `{name}`"));
-            }
-        }
+        named.into_iter().filter_map(|(name, text)| fault(name, text)).for_each(complain);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -152,7 +153,7 @@ fn every_rfc_that_tracking_touches_has_its_table() {
 
 #[test]
 fn every_complaint_of_the_field_is_answered_by_something_that_exists() {
-    let (document, tests) = (document("field.md"), tests());
+    let document = document("field.md");
     let rows: Vec<Vec<&str>> = document
         .lines()
         .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
@@ -162,8 +163,8 @@ fn every_complaint_of_the_field_is_answered_by_something_that_exists() {
     assert_eq!(numbers, (1..=34).collect::<Vec<u32>>());
     for cells in &rows {
         let [number, _, answer] = cells[..] else { panic!("{cells:?}: not three cells") };
-        for name in quoted(answer) {
-            assert!(exists(name, &tests), "docs/field.md: {number}: there is no test or scenario `{name}`");
+        for (name, text) in quoted(answer) {
+            assert_eq!(fault(name, text), None, "docs/field.md: {number}");
         }
     }
     let mut scenarios = Vec::new();
@@ -179,4 +180,35 @@ fn only_functions_that_are_tests_and_run_count() {
     let text = "#[test]\nfn one() {\n// #[test] fn two()\n#[test]\n#[ignore = \"slow\"]\nfn three() {\n fn four() {\n \
                 #[test]\n#[cfg(unix)]\nfn five() {";
     assert_eq!(tests_of(text), ["one", "five"]);
+}
+
+#[test]
+fn a_test_is_named_with_its_file_and_with_root_where_it_needs_that() {
+    let here = "tests/conformance.rs::a_test_is_named_with_its_file_and_with_root_where_it_needs_that";
+    let (scenario, wire) = ("open/three-way-handshake", "tests/wire/demo.rs");
+    assert_eq!(fault(here, ", and"), None);
+    assert_eq!(fault(scenario, ""), None);
+    assert_eq!(fault("configs/rfc-timers.toml", ""), None);
+    let wrong = [
+        "tests/conformance.rs::tests_of",
+        "tests/documents.rs::a_test_is_named_with_its_file_and_with_root_where_it_needs_that",
+        "a_test_is_named_with_its_file_and_with_root_where_it_needs_that",
+        "tests/nowhere.rs::a_test",
+        "open/no-such-scenario",
+        "configs/no-such.toml",
+    ];
+    for name in wrong {
+        assert!(fault(name, "").is_some(), "{name}");
+    }
+    let on_the_wire = tests_of(&fs::read_to_string(root().join(wire)).unwrap());
+    let on_the_wire = format!("{wire}::{}", on_the_wire.first().unwrap());
+    assert!(fault(&on_the_wire, "").is_some_and(|fault| fault.contains("needs root")));
+    assert_eq!(fault(&on_the_wire, " (root)"), None);
+    assert!(fault(here, " (root)").is_some());
+}
+
+#[test]
+fn what_is_quoted_comes_with_the_text_behind_it() {
+    assert_eq!(quoted("a `b` (root), `c`"), [("b", " (root), "), ("c", "")]);
+    assert_eq!(quoted("nothing"), []);
 }
