@@ -4,6 +4,8 @@
 //! ```text
 //!   worlds ──► search ──► network: A ═► tracker ═► B   and back
 //!                │            endpoint   middle     endpoint
+//!                │                       │
+//!                │                       └ shard: the same as a real one, along random walks
 //!                └──► properties, in every state; ladder, where one does not hold
 //! ```
 //!
@@ -20,4 +22,5 @@ mod network;
 mod properties;
 mod search;
 mod segment;
+mod shard;
 mod worlds;

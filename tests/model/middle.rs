@@ -1,5 +1,5 @@
-//! The tracker's real code, composed as the shard composes it (src/shard/segments.rs): the hot path first,
-//! the whole judgement where that does not answer, then the commit.
+//! The tracker's real code, composed as the shard composes it: the hot path first, the whole judgement where that
+//! does not answer, then what is to be kept.
 //!
 //! ```text
 //!            ┌ no entry ─► begin ───────────────► Opening ─┐
@@ -7,7 +7,14 @@
 //!            └ an entry ─► judge_plain ─► judge ─► Accepted┘
 //! ```
 //!
-//! The clock stands still: no timer is modelled. What timers end, the network's rules end by an event.
+//! A state of the search is one connection and not a table, so three things that stand in src/shard are repeated
+//! here: that [`tcp::judge_plain`] comes before [`tcp::judge`] (`Shard::segment_of`); that of an [`Opening`]
+//! in reply direction the receiver is the originator (`Shard::open`); that the irregular part is kept, as words, only
+//! as long as the marks ask for it (`Shard::keep_irregular`). `shard.rs` holds that a real shard judges, and keeps
+//! to the bit, what this does.
+//!
+//! Left out is what only several connections or a clock bring about: admission, quiet time, a full table, annexes that
+//! run out, counters, timers. The clock stands still; what timers end, the network's rules end by an event.
 
 use lastack::tcp::{self, Connection, Irregular, Judgement, Opening, Policy, Refusal, Situation, State};
 use lastack::time::Tick;
