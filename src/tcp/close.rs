@@ -58,7 +58,7 @@ pub(super) fn advance(
     if news.data && other_closed && !had_fin {
         connection.marks.set_data_since_fin();
     }
-    if other_closed || connection.has_sent_fin(sender) {
+    if other_closed && connection.has_sent_fin(sender) {
         note_timestamp(connection, sender, segment);
     }
     news
@@ -196,14 +196,14 @@ fn deliver_fin(connection: &mut Connection, sender: Direction) {
     }
 }
 
-/// From the first FIN on, each side's newest timestamp is kept in place of its initial sequence number, for
-/// RFC 6191.
-pub(super) fn note_timestamp(connection: &mut Connection, sender: Direction, segment: &Segment<'_>) {
+/// Once both sides have sent a FIN, and so acknowledged each other's SYN, the newest timestamp of each is kept in place
+/// of its initial sequence number, for RFC 6191. Whoever is done has sent a segment since: that which acknowledged the
+/// other's FIN, or its own.
+fn note_timestamp(connection: &mut Connection, sender: Direction, segment: &Segment<'_>) {
     if let Some((value, _)) = segment.options.timestamps() {
         let newer = connection.timestamp(sender).is_none_or(|old| (value.wrapping_sub(old) as i32) > 0);
         if newer {
-            connection.stamps[sender.index()] = value;
-            connection.marks.set_stamped(sender);
+            connection.set_timestamp(sender, value);
         }
     }
 }

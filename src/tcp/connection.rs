@@ -8,7 +8,7 @@
 //!           │        ack of the other        end             limit
 //!           │   ───────────┬──────────────────┬────────────────┬─────────► its sequence numbers
 //!           │   received   │  let through     │ may be sent    │ beyond its window
-//!  stamps   └ each endpoint's initial sequence number; once a FIN was sent, its newest timestamp
+//!  stamps   └ each endpoint's initial sequence number; once both have sent a FIN, its newest timestamp
 //! ```
 //!
 //! The tracker only ever reads a [`Connection`] and answers with another one; where the bytes lie is the
@@ -40,8 +40,21 @@ pub struct Connection {
     pub marks: Marks,
     /// Originator and responder.
     pub peers: [Peer; 2],
-    /// Initial sequence numbers; where the marks say so, the newest timestamp (RFC 7323) instead.
-    pub stamps: [u32; 2],
+    /// What is known of each endpoint's beginning, or of its end.
+    pub stamps: [Stamp; 2],
+}
+
+/// An endpoint's initial sequence number or, once both have sent a FIN and nobody asks for that any more, the newest
+/// timestamp that it has sent (RFC 7323, for RFC 6191). One word for both: [`Marks`] say which it is, and
+/// [`Connection::initial`] and [`Connection::timestamp`] answer for that meaning only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stamp(u32);
+
+impl Stamp {
+    /// The initial sequence number of an endpoint that bears no timestamp mark.
+    pub(super) const fn of_initial(seq: Seq) -> Stamp {
+        Stamp(seq.0)
+    }
 }
 
 /// States and flags, packed into 32 bits.
@@ -154,7 +167,7 @@ impl Marks {
         self.flag(bit::STAMPED << sender as u32)
     }
 
-    pub(super) fn set_stamped(&mut self, sender: Direction) {
+    fn set_stamped(&mut self, sender: Direction) {
         self.set_flag(bit::STAMPED << sender as u32, true);
     }
 
@@ -263,12 +276,18 @@ impl Connection {
     /// The initial sequence number of that endpoint, where it is still known.
     pub fn initial(&self, sender: Direction) -> Option<Seq> {
         let known = !self.marks.is_picked_up() && !self.marks.is_stamped(sender) && self.has_numbers(sender);
-        known.then(|| Seq(self.stamps[sender.index()]))
+        known.then(|| Seq(self.stamps[sender.index()].0))
     }
 
-    /// The newest timestamp that endpoint has sent, where one was seen since the first FIN.
+    /// The newest timestamp that endpoint has sent, where one was seen since both have sent a FIN.
     pub(super) fn timestamp(&self, sender: Direction) -> Option<u32> {
-        self.marks.is_stamped(sender).then(|| self.stamps[sender.index()])
+        self.marks.is_stamped(sender).then(|| self.stamps[sender.index()].0)
+    }
+
+    /// Keeps a timestamp of that endpoint in place of its initial sequence number, or of an older one.
+    pub(super) fn set_timestamp(&mut self, sender: Direction, value: u32) {
+        self.stamps[sender.index()] = Stamp(value);
+        self.marks.set_stamped(sender);
     }
 
     /// The largest window that endpoint has offered, in bytes.
@@ -325,7 +344,7 @@ impl Connection {
             pair(originator.end.0, originator.limit.0),
             pair(responder.end.0, responder.limit.0),
             pair(originator.ack.0, responder.ack.0),
-            pair(self.stamps[0], self.stamps[1]),
+            pair(self.stamps[0].0, self.stamps[1].0),
         ]
     }
 
@@ -351,7 +370,7 @@ impl Connection {
                     window: (windows >> 16) as u16,
                 },
             ],
-            stamps: [low(words[4]), high(words[4])],
+            stamps: [Stamp(low(words[4])), Stamp(high(words[4]))],
         }
     }
 }
@@ -368,7 +387,8 @@ mod tests {
         marks.set_fin_repeats(9);
         marks.set_fin_side(Direction::Reply);
         let peer = |n: u32| Peer { end: Seq(n), limit: Seq(n + 1), ack: Seq(n + 2), window: n as u16 + 3 };
-        let connection = Connection { marks, peers: [peer(0xffff_0000), peer(77)], stamps: [5, 6] };
+        let connection =
+            Connection { marks, peers: [peer(0xffff_0000), peer(77)], stamps: [Stamp(5), Stamp(6)] };
         assert_eq!(Connection::from_words(connection.words()), connection);
     }
 

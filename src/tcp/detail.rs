@@ -129,7 +129,7 @@ fn syn_acknowledged(connection: &Connection, sender: Direction) -> [Seq; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::connection::{Marks, Peer};
+    use super::super::connection::{Marks, Peer, Stamp};
     use super::super::irregular::Stream;
     use super::*;
     use crate::wire::Options;
@@ -142,7 +142,11 @@ mod tests {
         marks.set_acked(Direction::Reply);
         let client = Peer { end: Seq(1200), limit: Seq(2100), ack: Seq(5000), window: 800 };
         let server = Peer { end: Seq(5000), limit: Seq(5800), ack: Seq(1100), window: 1000 };
-        Connection { marks, peers: [client, server], stamps: [999, 4999] }
+        Connection {
+            marks,
+            peers: [client, server],
+            stamps: [999, 4999].map(|seq| Stamp::of_initial(Seq(seq))),
+        }
     }
 
     fn of_client(refusal: Refusal, flags: Flags, connection: &Connection) -> Detail {
@@ -220,9 +224,9 @@ mod tests {
     fn a_syn_in_time_wait_needs_a_number_above_the_next_one() {
         let mut waiting = open();
         waiting.marks = Marks::new(State::TimeWait, State::Closed);
-        waiting.marks.set_stamped(Direction::Original);
+        waiting.set_timestamp(Direction::Original, 777);
         let detail = of_client(Refusal::TimeWait, Flags::SYN, &waiting);
         assert_eq!(detail.expected[0], 1201);
-        assert_eq!(detail.timestamps, Some([None, Some(999)]));
+        assert_eq!(detail.timestamps, Some([None, Some(777)]));
     }
 }

@@ -41,7 +41,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub use connection::{Connection, Marks, Peer};
+pub use connection::{Connection, Marks, Peer, Stamp};
 pub use detail::{Bounds, Detail, bounds, detail};
 pub use irregular::{Irregular, Kind as RememberedKind, Remembered, Stream};
 pub use judge::{Accepted, Judgement, Situation, judge, judge_plain};

@@ -1,6 +1,6 @@
 //! How a connection begins: by a SYN, in mid-stream, or by the answer to a remembered SYN.
 
-use super::connection::{Connection, Marks, NO_SCALE, Peer};
+use super::connection::{Connection, Marks, NO_SCALE, Peer, Stamp};
 use super::irregular::{Irregular, Kind, Remembered, Stream};
 use super::policy::Policy;
 use super::refusal::Refusal;
@@ -54,7 +54,11 @@ fn syn_sent(syn: &Remembered) -> Connection {
     marks.set_scale(Direction::Original, syn.scale);
     marks.set_scale(Direction::Reply, NO_SCALE);
     let originator = Peer { end: syn.end, limit: syn.end, ack: Seq(0), window: syn.window };
-    Connection { marks, peers: [originator, Peer::default()], stamps: [syn.seq.0, 0] }
+    Connection {
+        marks,
+        peers: [originator, Peer::default()],
+        stamps: [Stamp::of_initial(syn.seq), Stamp::default()],
+    }
 }
 
 /// Takes in a repetition of the SYN, which may offer what the first one did not: not every path lets every
@@ -88,10 +92,7 @@ fn in_mid_stream(segment: &Segment<'_>, now: Tick) -> Opening {
     let originator = Peer { end, limit: end.plus(LARGEST_WINDOW), ack: segment.ack, window: segment.window };
     let responder =
         Peer { end: segment.ack, limit: segment.ack.plus(offered), ack: Seq(0), window: u16::MAX };
-    let mut connection = Connection { marks, peers: [originator, responder], stamps: [0, 0] };
-    if fin {
-        super::close::note_timestamp(&mut connection, Direction::Original, segment);
-    }
+    let connection = Connection { marks, peers: [originator, responder], stamps: [Stamp::default(); 2] };
     let timer = Timer::of(&connection);
     Opening { connection, irregular: None, timer, note: now, direction: Direction::Original }
 }
@@ -132,7 +133,7 @@ pub(super) fn answer(connection: &mut Connection, sender: Direction, syn: &Remem
         window: units(syn.window, connection.effective_scale(sender)),
     };
     connection.peer_mut(other).window = units(other_window, connection.effective_scale(other));
-    connection.stamps[sender.index()] = syn.seq.0;
+    connection.stamps[sender.index()] = Stamp::of_initial(syn.seq);
 
     let own = connection.state(sender);
     let theirs = connection.state(other);

@@ -88,10 +88,10 @@ fn answers_syn(
     receiver: Direction,
     segment: &Segment<'_>,
 ) -> Result<Exactness, Refusal> {
-    let own = Seq(connection.stamps[receiver.index()]).plus(1);
+    let own = connection.initial(receiver).map(|initial| initial.plus(1));
     let remembered = answers_remembered(connection, irregular, receiver, segment);
     // With data on the SYN (RFC 7413) its end may be acknowledged just as well.
-    let exact = segment.ack == own || segment.ack == connection.peer(receiver).end || remembered;
+    let exact = Some(segment.ack) == own || segment.ack == connection.peer(receiver).end || remembered;
     if segment.flags.has(Flags::ACK) && exact { Ok(Exactness::Exact) } else { Err(Refusal::AckOutOfWindow) }
 }
 

@@ -6,6 +6,7 @@
 mod edges;
 mod endings;
 mod recovery;
+mod stamps;
 mod time_wait;
 mod timers;
 

@@ -96,14 +96,14 @@ pub fn time_wait_span(policy: &Policy, lived: Span, round_trip: Span) -> Span {
 
 #[cfg(test)]
 mod tests {
-    use super::super::connection::{Marks, Peer};
+    use super::super::connection::{Marks, Peer, Stamp};
     use super::*;
 
     fn timer(originator: State, responder: State) -> Timer {
         Timer::of(&Connection {
             marks: Marks::new(originator, responder),
             peers: [Peer::default(); 2],
-            stamps: [0; 2],
+            stamps: [Stamp::default(); 2],
         })
     }
 

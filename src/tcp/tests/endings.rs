@@ -189,12 +189,16 @@ fn a_syn_that_its_own_fin_has_overtaken_begins_nothing_anew() {
     let mut track = Track::established();
     let options = Options(&[1, 1, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0]);
     track.send(Original, &Segment { options, ..segment(FIN_ACK, A + 1, B + 1, 300) });
-    assert_eq!(track.connection.initial(Original), None, "a timestamp is kept");
     assert_eq!(track.a(SYN, 0, 0), Fine);
     assert_eq!(track.b(SYN_ACK, 0, 1), Fine, "again, for want of an ACK");
     assert_eq!(track.states(), [FinWait1, CloseWait]);
-    assert_eq!(track.b(ACK, 1, 302), Fine);
-    assert_eq!(track.states(), [FinWait2, CloseWait]);
+    track.send(Reply, &Segment { options, ..segment(FIN_ACK, B + 1, A + 1, 0) });
+    track.send(Original, &Segment { options, ..segment(ACK, A + 302, B + 2, 0) });
+    assert_eq!(track.connection.initial(Original), None, "a timestamp is kept");
+    assert_eq!(track.states(), [Closing, TimeWait]);
+    assert_eq!(track.b(SYN_ACK, 0, 1), Fine);
+    assert_eq!(track.b(ACK, 2, 302), Fine);
+    assert_eq!(track.states(), [TimeWait, TimeWait]);
 }
 
 #[test]
