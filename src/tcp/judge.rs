@@ -15,7 +15,7 @@ use super::policy::{InexactRst, Policy};
 use super::refusal::Refusal;
 use super::remember;
 use super::reset::{self, Exactness};
-use super::reuse;
+use super::reuse::{self, Reuse};
 use super::state::{Received, Sent, State};
 use super::timer::{Rearm, Timer};
 use super::window;
@@ -254,11 +254,11 @@ fn judge_syn(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
         return Judgement::Renew(open::by_syn(segment, now));
     }
     if situation.is_in_time_wait() {
-        return if reuse::may_reuse(policy.time_wait_reuse, connection, direction, segment) {
-            Judgement::Renew(open::by_syn(segment, now))
-        } else {
-            Judgement::Refuse(Refusal::TimeWait)
-        };
+        match reuse::of(policy.time_wait_reuse, connection, direction, segment) {
+            Reuse::Anew => return Judgement::Renew(open::by_syn(segment, now)),
+            Reuse::Refused => return Judgement::Refuse(Refusal::TimeWait),
+            Reuse::Answered => {}
+        }
     }
     if situation.sender_state() == State::Listen {
         return answer(situation, segment);

@@ -100,7 +100,7 @@ fn allowed_syn(stage: &Stage, from: Direction) -> Allowed {
     if stage.states == [State::Closed; 2] {
         // Nothing is left that could be harmed: any SYN begins anew.
         Allowed::ends(ALL_PAIRS)
-    } else if stage.has(State::TimeWait) {
+    } else if stage.states.iter().all(|state| matches!(state, State::TimeWait | State::Closed)) {
         // RFC 1122 section 4.2.2.13: any number above the last one.
         Allowed::ends(ALL_PAIRS / 2)
     } else if stage.state(from) == State::Listen {

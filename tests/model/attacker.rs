@@ -4,6 +4,7 @@
 //! (an exact RST, octets in the window with an acceptable acknowledgement) are not among them, since neither
 //! the tracker nor the receiver could know.
 
+use super::endpoint;
 use super::network::World;
 use super::segment::{ACK, FIN, RST, SYN, Segment, Side};
 
@@ -23,12 +24,12 @@ pub fn forgeries(world: &World, target: Side) -> Vec<Segment> {
     let good = endpoint.snd_una;
     let bad = [endpoint.snd_nxt.wrapping_add(OUTSIDE), endpoint.snd_una.wrapping_sub(OUTSIDE)];
     let forged = |flags, seq, ack, octets| Segment { flags, seq, ack, octets, old_fin: false };
-    // In TIME_WAIT `time_wait_reuse` decides about a SYN, and its number may be guessed.
-    let waits = world.tracker.is_over();
+    // In TIME_WAIT its receiver itself takes a SYN whose number may be guessed, and `time_wait_reuse` lets it.
+    let done = endpoint.state == endpoint::State::TimeWait || world.tracker.is_done(target);
     let mut all = Vec::new();
     for seq in sequence {
         all.push(forged(RST, seq, 0, 0));
-        if !waits {
+        if !done {
             all.push(forged(SYN, seq, 0, 0));
         }
         for ack in [good, bad[0], bad[1]] {

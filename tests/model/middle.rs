@@ -159,6 +159,11 @@ impl Tracker {
         })
     }
 
+    /// Whether that endpoint waits for nothing any more but for the end of TIME_WAIT.
+    pub fn is_done(&self, side: Side) -> bool {
+        self.entry.is_some_and(|entry| matches!(entry.state(side), State::TimeWait | State::Closed))
+    }
+
     /// Every bit that can matter later, for the set of states seen.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let Some(entry) = &self.entry else {
