@@ -278,3 +278,18 @@ fn a_repeated_syn_may_offer_a_scale_that_the_first_did_not() {
     track.b(ACK, 1, 1);
     assert_eq!(track.connection.peer(Original).limit, Seq(A + 1 + 16_000));
 }
+
+#[test]
+fn picked_up_in_mid_stream_nothing_is_acknowledged_behind_a_fin() {
+    let mut track = Track::begun_by(&segment(ACK, A + 1, B + 1, 100), Policy::DEFAULT);
+    assert_eq!(track.b_data(ACK, 1, 101, 10), Fine);
+    assert_eq!(track.a(FIN_ACK, 101, 11), Fine);
+    assert_eq!(track.b(ACK, 11, 103), No(Refusal::AckOutOfWindow), "the FIN is the last of it");
+    assert_eq!(track.states(), [FinWait1, CloseWait]);
+    assert_eq!(track.b(ACK, 11, 102), Fine);
+    assert_eq!(track.states(), [FinWait2, CloseWait]);
+    let mut track = Track::begun_by(&segment(FIN_ACK, A + 1, B + 1, 100), Policy::DEFAULT);
+    assert_eq!(track.b(ACK, 1, 103), No(Refusal::AckOutOfWindow), "also where it was the first that was seen");
+    assert_eq!(track.b(ACK, 1, 102), Fine);
+    assert_eq!(track.states(), [FinWait2, CloseWait]);
+}
