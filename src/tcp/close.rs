@@ -122,10 +122,14 @@ fn take_in_numbers(
     peer.ack = if acked { peer.ack.max(segment.ack) } else { segment.ack };
     peer.window = peer.window.max(segment.window);
     let limit = segment.ack.plus(u32::from(segment.window) << scale);
+    let is_complete = connection.has_sent_fin(receiver);
     let other = connection.peer_mut(receiver);
     other.limit = if first_answer { limit.max(other.end) } else { other.limit.max(limit) };
-    // Acknowledged is received, and in mid-stream also sent: before this segment nobody was looking.
-    other.end = other.end.max(segment.ack);
+    // Acknowledged is received, and in mid-stream also sent: before this segment nobody was looking. But behind a FIN
+    // there is nothing, whatever is acknowledged where nobody checks it (`check_window`).
+    if !is_complete {
+        other.end = other.end.max(segment.ack);
+    }
     settle_hole(connection, irregular, sender, opened);
 }
 

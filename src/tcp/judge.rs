@@ -367,8 +367,10 @@ fn judge_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
     }
     let after_fin =
         connection.has_sent_fin(direction) && segment.end().is_after(connection.peer(direction).end);
-    if after_fin && policy.check_window {
-        return if policy.liberal { situation.repetition() } else { Judgement::Refuse(Refusal::AfterFin) };
+    if after_fin {
+        // Whatever lets it through, there is nothing behind a FIN: it moves nothing.
+        let passes = policy.liberal || !policy.check_window;
+        return if passes { situation.repetition() } else { Judgement::Refuse(Refusal::AfterFin) };
     }
     let mut accepted = situation.unchanged(None);
     let news = close::advance(

@@ -293,3 +293,17 @@ fn picked_up_in_mid_stream_nothing_is_acknowledged_behind_a_fin() {
     assert_eq!(track.b(ACK, 1, 102), Fine);
     assert_eq!(track.states(), [FinWait2, CloseWait]);
 }
+
+#[test]
+fn without_check_window_nothing_moves_the_end_behind_a_fin() {
+    let mut track = Track::established_under(Policy { check_window: false, ..Policy::DEFAULT });
+    assert_eq!(track.a(FIN_ACK, 1, 1), Fine);
+    let end = track.connection.peer(Original).end;
+    assert_eq!(track.a_data(ACK, 2, 1, 500), Fine);
+    assert_eq!(track.a(FIN_ACK, 900, 1), Fine);
+    assert_eq!(track.b(ACK, 1, 70_000), Fine);
+    assert_eq!((track.connection.peer(Original).end, track.states()), (end, [FinWait1, CloseWait]));
+    assert!(!track.connection.marks.is_irregular(), "nor is anything missing before it");
+    assert_eq!(track.b(ACK, 1, 2), Fine);
+    assert_eq!(track.states(), [FinWait2, CloseWait], "its acknowledgement is still known");
+}
