@@ -8,12 +8,12 @@ use super::state::{Received, Sent, State};
 use super::timer::{Rearm, Timer};
 use super::window;
 use crate::time::{Span, Tick};
-use crate::wire::{Direction, Flags, Segment};
+use crate::wire::{Direction, Flags, Segment, Seq};
 
 /// What a segment brought that was not there before.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct News {
-    /// Payload beyond what its sender had sent.
+    /// Payload beyond what its sender had sent, or that was missing before that.
     data: bool,
     /// An acknowledgement beyond what its sender had acknowledged.
     ack: bool,
@@ -34,12 +34,14 @@ pub(super) fn advance(
     let had_fin = connection.has_sent_fin(sender);
     let is_fin = segment.flags.has(Flags::FIN) && can_be_its_fin(connection, irregular, sender, segment);
     let mut news = News {
-        data: segment.payload > 0 && segment.end().is_after(connection.peer(sender).end),
+        data: false,
         ack: !connection.marks.has_acked(sender) || segment.ack.is_after(connection.peer(sender).ack),
         repeated_fin: false,
     };
+    let before = let_through(connection, irregular, sender);
     connection.settle_scales();
     take_in_numbers(connection, irregular, sender, segment);
+    news.data = segment.payload > 0 && let_through(connection, irregular, sender) != before;
     acknowledge(connection, irregular, sender, segment);
     if is_fin {
         news.repeated_fin = had_fin;
@@ -55,13 +57,21 @@ pub(super) fn advance(
     // The acknowledgement may have closed a hole before the other side's FIN.
     deliver_fin(connection, receiver);
     let other_closed = connection.has_sent_fin(receiver);
-    if news.data && other_closed && !had_fin {
+    // What is missing before its own FIN, an endpoint that has closed second may still have to send.
+    let goes_on = !had_fin || connection.state(sender) == State::LastAck;
+    if news.data && other_closed && goes_on {
         connection.marks.set_data_since_fin();
     }
     if other_closed && connection.has_sent_fin(sender) {
         note_timestamp(connection, sender, segment);
     }
     news
+}
+
+/// What was let through of `sender`: everything before the first number, but for the holes that the stream knows.
+fn let_through(connection: &Connection, irregular: &Irregular, sender: Direction) -> (Seq, Option<Stream>) {
+    let stream = irregular.streams[sender.index()];
+    (connection.peer(sender).end, connection.marks.has_hole(sender).then_some(stream))
 }
 
 /// Whether a segment's FIN is the one that `sender` sends or has sent: a FIN comes last, so the first one lies

@@ -41,8 +41,7 @@ pub(super) fn ack_range(connection: &Connection, sender: Direction) -> [Seq; 2] 
     let other = connection.peer(sender.opposite());
     // Picked up by a segment that was sent again, it had sent more before: how far it may have, is known. Behind a FIN
     // there is nothing.
-    let may_have_sent_more =
-        connection.marks.is_picked_up() && !connection.has_sent_fin(sender.opposite());
+    let may_have_sent_more = connection.marks.is_picked_up() && !connection.has_sent_fin(sender.opposite());
     let highest = if may_have_sent_more { other.end.max(other.limit) } else { other.end };
     let lowest = if connection.marks.has_acked(sender) {
         let window = connection.window(sender).max(1);

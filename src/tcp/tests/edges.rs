@@ -289,7 +289,11 @@ fn picked_up_in_mid_stream_nothing_is_acknowledged_behind_a_fin() {
     assert_eq!(track.b(ACK, 11, 102), Fine);
     assert_eq!(track.states(), [FinWait2, CloseWait]);
     let mut track = Track::begun_by(&segment(FIN_ACK, A + 1, B + 1, 100), Policy::DEFAULT);
-    assert_eq!(track.b(ACK, 1, 103), No(Refusal::AckOutOfWindow), "also where it was the first that was seen");
+    assert_eq!(
+        track.b(ACK, 1, 103),
+        No(Refusal::AckOutOfWindow),
+        "also where it was the first that was seen"
+    );
     assert_eq!(track.b(ACK, 1, 102), Fine);
     assert_eq!(track.states(), [FinWait2, CloseWait]);
 }

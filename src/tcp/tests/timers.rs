@@ -99,6 +99,39 @@ fn fin_timeout_starts_again_with_nothing() {
     assert_eq!(timing(&half, of, |t| t.a(FIN_ACK, 1, 12)), Keeps);
 }
 
+/// B's octets 1 to 10 are lost before us, and 11 to 20 come through; then A closes.
+fn half_closed_with_a_hole() -> Track {
+    let mut track = Track::established();
+    track.b_data(ACK, 11, 1, 10);
+    track.a(FIN_ACK, 1, 1);
+    track.b(ACK, 21, 2);
+    assert_eq!(track.states(), [FinWait2, CloseWait]);
+    track
+}
+
+#[test]
+fn what_fills_a_hole_after_the_fin_is_new_data() {
+    let track = half_closed_with_a_hole();
+    assert_eq!(timing(&track, 60_000, |t| t.b_data(ACK, 11, 2, 10)), Keeps, "old data");
+    assert_eq!(timing(&track, 60_000, |t| t.b_data(ACK, 1, 2, 4)), Runs(3_600_000), "a part of the hole");
+    assert_eq!(timing(&track, 60_000, |t| t.b_data(ACK, 1, 2, 10)), Runs(3_600_000), "all of it");
+    let mut half = Track { ..track };
+    half.b_data(ACK, 3, 2, 2);
+    let of = 3_600_000;
+    assert_eq!(timing(&half, of, |t| t.b_data(ACK, 3, 2, 2)), Keeps, "old data");
+    assert_eq!(timing(&half, of, |t| t.b_data(ACK, 1, 2, 3)), Again, "old and new");
+    assert_eq!(timing(&half, of, |t| t.b_data(ACK, 1, 2, 20)), Again);
+}
+
+#[test]
+fn what_fills_a_hole_before_the_second_fin_is_new_data_too() {
+    let mut track = half_closed_with_a_hole();
+    track.b(FIN_ACK, 21, 2);
+    assert_eq!(track.states(), [FinWait2, LastAck], "the FIN has not arrived");
+    assert_eq!(timing(&track, 60_000, |t| t.b(FIN_ACK, 21, 2)), Keeps);
+    assert_eq!(timing(&track, 60_000, |t| t.b_data(ACK, 1, 2, 4)), Runs(3_600_000));
+}
+
 #[test]
 fn closing_and_closed_run_from_entering() {
     let mut track = Track::established();
