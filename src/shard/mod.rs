@@ -34,6 +34,7 @@ mod lifetime;
 mod pieces;
 mod record;
 mod related;
+mod round_trip;
 mod segments;
 mod steering;
 mod time_wait;

@@ -5,7 +5,7 @@ use super::verdict::{Class, Reason, Refusal, Subject, Verdict};
 use super::{Context, Observer, Shard, sense_of};
 use crate::table::{Hash, Index, Key};
 use crate::tcp::{self, Accepted, Judgement, Opening, Rearm, Situation, State, Timer};
-use crate::time::{Span, Tick};
+use crate::time::Tick;
 use crate::wire::{Direction, Packet, Segment};
 
 impl Shard {
@@ -120,15 +120,18 @@ impl Shard {
     ) -> Verdict {
         let mut next = accepted.connection;
         self.keep_irregular(index, &mut next, &accepted.irregular);
-        self.note_round_trip(index, before, &next, context.now);
+        self.note_round_trip(index, before, &next, accepted.note, context.now);
         self.table.connection(index).write(|writer| {
             writer.set_tracker(&next.words());
             writer.set_note(accepted.note.number());
             writer.count(sense_of(direction), u64::from(length), context.at.microseconds());
         });
+        let (before, after) = (before.marks.states(), next.marks.states());
+        if after.contains(&State::TimeWait) && !before.contains(&State::TimeWait) {
+            self.settle_round_trip(index, next.marks.is_picked_up());
+        }
         self.rearm(index, accepted.rearm, context);
 
-        let (before, after) = (before.marks.states(), next.marks.states());
         let subject = self.subject(index, direction);
         if before != after {
             self.tell_changed(index, before, after, observer);
@@ -174,34 +177,13 @@ impl Shard {
         self.quiet_until.is_some_and(|until| !until.has_passed(now))
     }
 
-    /// Keeps the handshake's round trip, SYN to last ACK, in milliseconds: `time_wait_truncation` needs it.
-    fn note_round_trip(&self, index: Index, before: &tcp::Connection, after: &tcp::Connection, now: Tick) {
-        let opening = |connection: &tcp::Connection| {
-            connection.marks.states().contains(&State::SynReceived) && !connection.marks.is_reset()
-        };
-        if opening(before) && !opening(after) {
-            let connection = self.table.connection(index);
-            let span = now.since(Tick::new(connection.note())).milliseconds();
-            let round_trip = u16::try_from(span).unwrap_or(u16::MAX);
-            connection.write(|writer| writer.set_round_trip(round_trip));
-        }
-    }
-
     /// Starts, shortens or keeps the timer.
     fn rearm(&mut self, index: Index, rearm: Rearm, context: Context) {
         let connection = self.table.connection(index);
         let deadline = match rearm {
             Rearm::Keep => return,
             Rearm::Start(Timer::TimeWait) => {
-                let marks = tcp::Connection::from_words(connection.tracker()).marks;
-                // Picked up in mid-stream: its age is unknown, and so is its round trip.
-                let lived = if marks.is_picked_up() {
-                    self.settings.tcp.timeouts.msl
-                } else {
-                    self.record(index).lived()
-                };
-                let round_trip = Span::from_milliseconds(u32::from(connection.round_trip()));
-                context.now.after(tcp::time_wait_span(&self.settings.tcp, lived, round_trip))
+                context.now.after(tcp::time_wait_span(&self.settings.tcp, self.round_trip(index)))
             }
             Rearm::Start(timer) => context.now.after(timer.span(&self.settings.tcp.timeouts)),
             Rearm::AtMost(span) => {

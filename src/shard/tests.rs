@@ -287,6 +287,48 @@ fn a_short_connection_leaves_time_wait_early_where_that_is_allowed() {
 }
 
 #[test]
+fn the_round_trip_is_the_handshakes_also_where_its_responder_closes_before_the_end() {
+    let policy = tcp::Policy { time_wait_truncation: true, ..tcp::Policy::DEFAULT };
+    let mut lab = Lab::new(8, policy);
+    lab.send_one(there(1, Flags::SYN, 0, 0));
+    for milliseconds in [100, 20, 30] {
+        // In SYN_RECEIVED B closes at once, and again since no ACK comes.
+        lab.wait(milliseconds);
+        lab.send_one(if milliseconds == 100 { back(1, SYN_ACK, 0, 1) } else { back(1, FIN_ACK, 1, 1) });
+    }
+    lab.wait(50);
+    lab.send_one(there(1, Flags::ACK, 1, 1));
+    lab.wait(5000);
+    lab.send(&[there(1, FIN_ACK, 1, 2), back(1, Flags::ACK, 2, 2)]);
+    lab.wait(8 * 3 * 200 - 1);
+    lab.poll();
+    assert_eq!(lab.heard.ended, []);
+    lab.wait(1);
+    lab.poll();
+    assert_eq!(lab.heard.ended, [(1, End::Closed)], "8 RTO of 3 × 200 ms");
+}
+
+#[test]
+fn a_short_connection_stays_one_while_it_waits() {
+    let policy = tcp::Policy { time_wait_truncation: true, ..tcp::Policy::DEFAULT };
+    let mut lab = Lab::new(8, policy);
+    lab.open(1);
+    lab.wait(29_000);
+    lab.send(&[there(1, FIN_ACK, 1, 1), back(1, FIN_ACK, 1, 2)]);
+    // B repeats its FIN, the second time more than MSL after the SYN.
+    for _ in 0..2 {
+        lab.wait(1_000);
+        lab.send_one(back(1, FIN_ACK, 1, 2));
+    }
+    lab.wait(1_599);
+    lab.poll();
+    assert_eq!(lab.heard.ended, []);
+    lab.wait(1);
+    lab.poll();
+    assert_eq!(lab.heard.ended, [(1, End::Closed)], "8 RTO of 200 ms, as when it entered");
+}
+
+#[test]
 fn a_reuse_is_a_new_connection_with_fresh_counters() {
     let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
     lab.close(1);

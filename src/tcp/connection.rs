@@ -290,6 +290,13 @@ impl Connection {
         self.marks.set_stamped(sender);
     }
 
+    /// Whether the handshake is still under way: one of them has not acknowledged the other's SYN. Never of a
+    /// connection that was picked up behind it, or reset.
+    pub fn is_opening(&self) -> bool {
+        let is_known = !self.marks.is_picked_up() && !self.marks.is_reset();
+        is_known && Direction::BOTH.into_iter().any(|sender| !self.marks.has_acked(sender))
+    }
+
     /// The largest window that endpoint has offered, in bytes.
     pub const fn window(&self, sender: Direction) -> u32 {
         (self.peer(sender).window as u32) << self.effective_scale(sender)

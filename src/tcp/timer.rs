@@ -82,15 +82,14 @@ pub enum Rearm {
 /// RFC 6298 section 2.4 asks for a second; the contract's RFC 1644 truncation takes a fifth of it.
 const MINIMUM_RTO: Span = Span::from_milliseconds(200);
 
-/// How long TIME_WAIT lasts for a connection that has `lived` so long: 2 MSL, or 8 RTO where
-/// `time_wait_truncation` shortens it (RFC 1644 section 3.3). The RTO is RFC 6298's from one measurement R
-/// (section 2.2): SRTT = R, RTTVAR = R/2, RTO = SRTT + 4 RTTVAR = 3 R.
-pub fn time_wait_span(policy: &Policy, lived: Span, round_trip: Span) -> Span {
+/// How long TIME_WAIT lasts: 2 MSL, or 8 RTO where `time_wait_truncation` shortens it (RFC 1644 section 3.3) and the
+/// connection had not lived for MSL when it entered; then `round_trip` is its handshake's. The RTO is RFC 6298's from
+/// that one measurement R (section 2.2): SRTT = R, RTTVAR = R/2, RTO = SRTT + 4 RTTVAR = 3 R.
+pub fn time_wait_span(policy: &Policy, round_trip: Option<Span>) -> Span {
     let whole = Timer::TimeWait.span(&policy.timeouts);
-    if policy.time_wait_truncation && lived < policy.timeouts.msl {
-        whole.min(round_trip.times(3).max(MINIMUM_RTO).times(8))
-    } else {
-        whole
+    match round_trip.filter(|_| policy.time_wait_truncation) {
+        Some(round_trip) => whole.min(round_trip.times(3).max(MINIMUM_RTO).times(8)),
+        None => whole,
     }
 }
 
@@ -130,10 +129,10 @@ mod tests {
     fn a_short_connection_waits_eight_round_trip_timeouts() {
         let ms = Span::from_milliseconds;
         let policy = Policy { time_wait_truncation: true, ..Policy::DEFAULT };
-        assert_eq!(time_wait_span(&policy, ms(1_000), ms(100)), ms(8 * 300));
-        assert_eq!(time_wait_span(&policy, ms(1_000), ms(1)), ms(8 * 200), "at least 200 ms an RTO");
-        assert_eq!(time_wait_span(&policy, ms(30_000), ms(100)), ms(60_000), "it lived for MSL");
-        assert_eq!(time_wait_span(&policy, ms(1_000), ms(60_000)), ms(60_000), "never longer than 2 MSL");
-        assert_eq!(time_wait_span(&Policy::DEFAULT, ms(1_000), ms(100)), ms(60_000));
+        assert_eq!(time_wait_span(&policy, Some(ms(100))), ms(8 * 300));
+        assert_eq!(time_wait_span(&policy, Some(ms(1))), ms(8 * 200), "at least 200 ms an RTO");
+        assert_eq!(time_wait_span(&policy, None), ms(60_000), "it lived for MSL");
+        assert_eq!(time_wait_span(&policy, Some(ms(60_000))), ms(60_000), "never longer than 2 MSL");
+        assert_eq!(time_wait_span(&Policy::DEFAULT, Some(ms(100))), ms(60_000));
     }
 }

@@ -1,0 +1,57 @@
+//! The round trip of a connection's handshake, by which `time_wait_truncation` shortens TIME_WAIT (RFC 1644).
+//!
+//! ```text
+//!   SYN ── SYN-ACK ── its last ACK            enters TIME_WAIT          a repeated FIN
+//!    │◄──── round trip, kept ────►│   …   lived for MSL? forget it ──► the same span again
+//! ```
+//!
+//! Kept in 16 bits beside the connection, in milliseconds; the tracker's own tick is where the SYN came, or, where its
+//! responder has closed before the handshake's end, its FIN. Called by the commit of a segment alone.
+
+use crate::table::Index;
+use crate::tcp;
+use crate::time::{Span, Tick};
+
+use super::Shard;
+
+/// Of a connection that lived for MSL when it entered TIME_WAIT, or that was seen first in mid-stream.
+const NONE: u16 = u16::MAX;
+
+impl Shard {
+    /// Adds to the round trip what has passed since the kept tick, before `next_tick` takes that one's place: it is
+    /// complete with the handshake, and a FIN within moves the tick.
+    pub(super) fn note_round_trip(
+        &self,
+        index: Index,
+        before: &tcp::Connection,
+        after: &tcp::Connection,
+        next_tick: Tick,
+        now: Tick,
+    ) {
+        if !before.is_opening() {
+            return;
+        }
+        let connection = self.table.connection(index);
+        let tick = Tick::new(connection.note());
+        if after.is_opening() && next_tick == tick {
+            return;
+        }
+        let span = now.since(tick).milliseconds().saturating_add(u32::from(connection.round_trip()));
+        let round_trip = u16::try_from(span).map_or(NONE - 1, |span| span.min(NONE - 1));
+        connection.write(|writer| writer.set_round_trip(round_trip));
+    }
+
+    /// Decides, as the connection enters TIME_WAIT, whether its round trip counts: not of one that lived for MSL, nor
+    /// where nobody knows how long it lived.
+    pub(super) fn settle_round_trip(&self, index: Index, is_picked_up: bool) {
+        if is_picked_up || self.record(index).lived() >= self.settings.tcp.timeouts.msl {
+            self.table.connection(index).write(|writer| writer.set_round_trip(NONE));
+        }
+    }
+
+    /// The round trip that counts in TIME_WAIT.
+    pub(super) fn round_trip(&self, index: Index) -> Option<Span> {
+        let milliseconds = self.table.connection(index).round_trip();
+        (milliseconds != NONE).then(|| Span::from_milliseconds(u32::from(milliseconds)))
+    }
+}
