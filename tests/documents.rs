@@ -71,9 +71,12 @@ fn states() -> String {
 <!-- Generated from src/tcp/state.rs. Regenerate: LASTACK_BLESS=1 cargo test --test documents -->
 
 A connection has two states, one for each endpoint: the originator's (who sent the first packet seen) and the
-responder's. Each is one of the eleven of RFC 9293 section 3.3.2. Every segment that is let through moves both:
-its sender by the first table, then its receiver by the second, once the segment counts as received (it is
-contiguous with what came before it, or its receiver has acknowledged it).
+responder's. Each is one of the eleven of RFC 9293 section 3.3.2. A connection begins as SYN_SENT/LISTEN by a SYN,
+and where it is picked up in mid-stream as ESTABLISHED/ESTABLISHED, by a FIN as FIN_WAIT_1/CLOSE_WAIT. From then on
+every segment that fits moves both endpoints by the tables: its sender by the first one, its receiver by the second.
+A FIN has reached its receiver once it counts as received: it is contiguous with what came before it, or its receiver
+has acknowledged it. What is let through only so that an endpoint can answer it (a SYN on a live connection, an inexact
+RST, what `tcp.liberal` allows) moves nothing.
 
 Both tables are total: every state has a cell for every event. `·` is a cell that changes nothing, because the
 event repeats what is known, or because the judgement of segments never lets it get that far.
@@ -88,8 +91,8 @@ under way at the same time. A SYN-ACK is a SYN with ACK.
 
 {received}
 A LISTEN that a SYN has reached stays LISTEN until it answers: from the middle nobody can know whether anyone
-listens there. TIME_WAIT outlives an RST (RFC 1337) unless `tcp.time_wait_assassination` lets one end it; else its
-timer does, or a new incarnation.
+listens there. TIME_WAIT outlives an RST (RFC 1337); else its timer ends it, or a new incarnation. With
+`tcp.time_wait_assassination` an exact RST makes both CLOSED, past the tables.
 ",
         sent = table(Sent::ALL, sent_title, State::sent),
         received = table(Received::ALL, received_title, State::received),

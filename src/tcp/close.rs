@@ -200,13 +200,8 @@ fn count_fin(connection: &mut Connection, sender: Direction, repeated: bool) {
 fn deliver_fin(connection: &mut Connection, sender: Direction) {
     if connection.state(sender).has_sent_fin() && !connection.marks.has_hole(sender) {
         let receiver = sender.opposite();
-        let state = connection.state(receiver);
-        if !matches!(
-            state,
-            State::CloseWait | State::LastAck | State::Closing | State::TimeWait | State::Closed
-        ) {
-            connection.marks.set_state(receiver, state.received(Received::Fin));
-        }
+        let state = connection.state(receiver).received(Received::Fin);
+        connection.marks.set_state(receiver, state);
     }
 }
 

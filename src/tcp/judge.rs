@@ -175,6 +175,19 @@ impl Situation<'_> {
         self.connection.marks.states().contains(&State::TimeWait)
     }
 
+    /// Whether an RST has ended the connection, or an endpoint is in TIME_WAIT.
+    fn is_resting(&self) -> bool {
+        self.connection.marks.is_reset() || self.is_in_time_wait()
+    }
+
+    /// An RST inside the window but not exact: the operator decides, and it changes nothing.
+    fn inexact_rst(&self) -> Judgement {
+        match self.policy.inexact_rst {
+            InexactRst::Pass => self.pass_with(Some(Refusal::RstNotExact)),
+            InexactRst::Drop => Judgement::Refuse(Refusal::RstNotExact),
+        }
+    }
+
     /// The connection moved on to `connection`; the timer runs by the new states.
     fn moved(&self, connection: Connection) -> Judgement {
         let timer = Timer::of(&connection);
@@ -183,51 +196,67 @@ impl Situation<'_> {
     }
 }
 
-/// An RST ends the connection if it is exact (RFC 5961 section 3), but never TIME_WAIT unless
-/// `time_wait_assassination` says so (RFC 1337).
+/// An RST: one that may be for another incarnation, or repeats what was said, passes; any other is held against the
+/// connection, alive or over (RFC 5961 section 3).
 fn judge_rst(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
-    let Situation { connection, irregular, direction, policy, .. } = *situation;
-    if remember::may_reset_older_incarnation(situation, segment) {
-        return situation.pass();
-    }
-    if reset::repeats_refusal(connection, direction, segment) {
+    let Situation { connection, irregular, direction, .. } = *situation;
+    if remember::may_reset_older_incarnation(situation, segment)
+        || reset::repeats_refusal(connection, direction, segment)
+    {
         return situation.pass();
     }
     let exactness = reset::exactness(connection, irregular, direction, segment);
-    let done = connection.marks.is_reset() || situation.is_in_time_wait();
-    let over = done || Direction::BOTH.into_iter().all(|side| connection.has_sent_fin(side));
+    let has_both_fins = Direction::BOTH.into_iter().all(|side| connection.has_sent_fin(side));
+    if situation.is_resting() || has_both_fins {
+        judge_late_rst(situation, segment, exactness)
+    } else {
+        match exactness {
+            Ok(Exactness::Exact) => end_by_rst(situation, segment),
+            Ok(Exactness::Inside) => situation.inexact_rst(),
+            Err(refusal) => Judgement::Refuse(refusal),
+        }
+    }
+}
+
+/// After both FINs or an RST: what fits what was there is no crime. An exact one still ends what an endpoint waits for.
+fn judge_late_rst(
+    situation: &Situation<'_>,
+    segment: &Segment<'_>,
+    exactness: Result<Exactness, Refusal>,
+) -> Judgement {
+    let Situation { connection, irregular, direction, policy, .. } = *situation;
+    let may_be_challenged = !situation.is_resting() && policy.inexact_rst == InexactRst::Pass;
     match exactness {
-        Ok(Exactness::Exact) if !connection.marks.is_reset() => {
-            let mut next = *connection;
-            if situation.is_in_time_wait() && policy.time_wait_assassination {
-                next.marks.set_state(direction, State::Closed);
-                next.marks.set_state(direction.opposite(), State::Closed);
-            } else {
-                next.marks.set_state(direction, situation.sender_state().sent(Sent::Rst));
-                next.marks
-                    .set_state(direction.opposite(), situation.receiver_state().received(Received::Rst));
-            }
-            if next.marks.states() == [State::Closed; 2] {
-                next.marks.set_reset();
-            }
-            if !connection.has_numbers(Direction::Reply) {
-                next.marks.set_responder_unseen();
-            }
-            keep_own_syn(situation, segment, situation.moved(next))
-        }
-        Ok(Exactness::Inside) if !done && policy.inexact_rst == InexactRst::Pass => {
-            situation.pass_with(Some(Refusal::RstNotExact))
-        }
-        Ok(_) | Err(_) if over && reset::fits_late(connection, irregular, direction, segment) => {
+        Ok(Exactness::Exact) => end_by_rst(situation, segment),
+        Ok(Exactness::Inside) if may_be_challenged => situation.inexact_rst(),
+        Ok(Exactness::Inside) | Err(_) if reset::fits_late(connection, irregular, direction, segment) => {
             situation.pass()
         }
-        Ok(Exactness::Exact) => situation.pass(),
-        Ok(Exactness::Inside) => match policy.inexact_rst {
-            InexactRst::Pass => situation.pass_with(Some(Refusal::RstNotExact)),
-            InexactRst::Drop => Judgement::Refuse(Refusal::RstNotExact),
-        },
+        Ok(Exactness::Inside) => situation.inexact_rst(),
         Err(refusal) => Judgement::Refuse(refusal),
     }
+}
+
+/// An exact RST ends the connection, but of TIME_WAIT only what is beside it, unless `time_wait_assassination` says
+/// otherwise (RFC 1337).
+fn end_by_rst(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
+    let Situation { connection, direction, policy, .. } = *situation;
+    let receiver = direction.opposite();
+    let [own, other] = if situation.is_in_time_wait() && policy.time_wait_assassination {
+        [State::Closed; 2]
+    } else {
+        [situation.sender_state().sent(Sent::Rst), situation.receiver_state().received(Received::Rst)]
+    };
+    let mut next = *connection;
+    next.marks.set_state(direction, own);
+    next.marks.set_state(receiver, other);
+    if next.marks.states() == [State::Closed; 2] {
+        next.marks.set_reset();
+    }
+    if !connection.has_numbers(Direction::Reply) {
+        next.marks.set_responder_unseen();
+    }
+    keep_own_syn(situation, segment, situation.moved(next))
 }
 
 /// An RST that refuses the other SYN of a connection that opens ends it, since whoever sent that SYN last has given

@@ -1,8 +1,9 @@
 //! One endpoint's state machine, seen from the middle of the path (RFC 9293 section 3.3.2).
 //!
 //! Two total tables move an endpoint: [`State::sent`] by what it was seen to send, [`State::received`] by
-//! what reached it. A connection has two endpoints, so each segment that is let through moves both: its
-//! sender by the first table, then its receiver by the second.
+//! what reached it. A connection has two endpoints, so a segment that fits moves both: its sender by the first
+//! table, then its receiver by the second. [`super::open`] says where a connection begins, and nothing moves it past
+//! the tables but the operator who lets an RST end TIME_WAIT.
 //!
 //! ```text
 //!   originator ── segment ──►  [ tracker ]  ── the same segment ──►  responder

@@ -1,7 +1,8 @@
 //! Which timer governs a connection, and for how long.
 //!
-//! The pair of states selects the timer ([`Timer::of`], the first row that fits); what starts it again is
-//! decided by [`super::judge`] segment by segment.
+//! The pair of states selects the timer ([`Timer::of`], the first row that fits); what starts it again,
+//! `close::rearm` says of data, acknowledgements and FINs, and of other segments that the timer runs on unless it is
+//! another one.
 
 use super::connection::Connection;
 use super::policy::{Policy, Timeouts};

@@ -213,3 +213,18 @@ fn late_acknowledgements_pass_and_move_nothing() {
     assert_eq!(track.b(SYN_ACK, 0, 1), Fine, "of long ago");
     assert_eq!((track.connection, track.left()), (before, 59_500));
 }
+
+#[test]
+fn an_inexact_reset_after_both_fins_is_named_as_long_as_somebody_may_challenge_it() {
+    let mut track = Track::established();
+    track.a_data(ACK, 1, 1, 100);
+    track.a(FIN_ACK, 101, 1);
+    track.b(FIN_ACK, 1, 1);
+    assert_eq!(track.states(), [Closing, Closing]);
+    assert_eq!(track.a(RST, 50, 0), Remark(Refusal::RstNotExact), "what was sent, and is not acknowledged");
+    track.b(ACK, 2, 1);
+    track.a(ACK, 102, 2);
+    track.b(ACK, 2, 102);
+    assert_eq!(track.states(), [TimeWait, TimeWait]);
+    assert_eq!(track.a(RST, 50, 0), Fine, "late, and of no interest to anybody");
+}
