@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     /// The measurements of RFC 9693: how fast connections are opened and ended, how many there can be, and what
     /// passes over so many
     Rfc9693(Procedure),
+    /// Lastack on the wire beside what the kernel does in the same place, in laboratories of its own
+    Lab(Lab),
 }
 
 /// Between which ends, and what is sent.
@@ -152,6 +155,29 @@ pub(crate) struct Procedure {
     /// used between trials [default: an RST for each]
     #[arg(long, value_name = "COMMAND")]
     pub(crate) tear_down: Option<String>,
+}
+
+/// `trafgen lab`
+#[derive(Debug, Args)]
+pub(crate) struct Lab {
+    /// The program to measure [default: the lastack beside this program]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lastack: Option<PathBuf>,
+    /// How often everything is measured; medians are told
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// How long each measurement takes
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Only these things in the middle: bridge, router, tracking, busy, adaptive, generic
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Only these figures: packets, cores, latency, trips, tcp, connections
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) figures: Vec<String>,
+    /// JSON Lines in place of tables
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// A rate that was asked for, or none.

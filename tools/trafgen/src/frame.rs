@@ -149,11 +149,11 @@ impl Shape {
         ETHERNET + if self.is_v4 { 20 } else { 40 }
     }
 
-    /// Writes a frame into `out`, which has its [`length`](Shape::length).
+    /// Writes a frame into `out`, which has its [`length`](Shape::length), or less where that is padding.
     #[inline]
     pub(crate) fn write(&self, sender: End, from: Host, to: Host, segment: &Segment, out: &mut [u8]) {
         let template = &self.templates(segment.payload.is_some())[sender as usize];
-        out.copy_from_slice(template);
+        out.copy_from_slice(&template[..out.len()]);
         let upper = self.upper();
         self.write_addresses(from.address, to.address, out);
         put16(out, upper, from.port);

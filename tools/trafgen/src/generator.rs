@@ -235,8 +235,9 @@ impl Generator {
                         End::Client => self.at_client(&seen, length, now),
                         End::Server => self.at_server(&seen, length, now),
                     }?;
-                    // Answers carry nothing; what is answered is never shorter.
-                    let out = frame.get_mut(..self.shape.length(false))?;
+                    // Answers carry nothing. A bridge or router may have cut the padding off what is answered;
+                    // the answer then goes without, too.
+                    let out = frame.get_mut(..self.shape.length(false).min(length))?;
                     self.shape.write(end, seen.to, seen.from, &answer, out);
                     Some(out.len())
                 }

@@ -26,6 +26,7 @@ mod arguments;
 mod frame;
 mod generator;
 mod histogram;
+mod lab;
 mod neighbour;
 mod pace;
 mod phase;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(run) => run::run(&run),
         Command::Rfc9693(procedure) => rfc9693::run(&procedure),
+        Command::Lab(lab) => lab::run(&lab),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

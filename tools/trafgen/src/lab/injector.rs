@@ -20,7 +20,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use crate::flood::Packet;
+use super::flood::Packet;
 
 /// Packets that are on their way at the same time; the most that the kernel takes.
 const BATCH: u32 = 256;

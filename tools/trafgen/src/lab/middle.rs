@@ -10,13 +10,15 @@ use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use lastack::control::Client;
 use lastack::lab::{INSIDE_INTERFACE, Lab, Mac, OUTSIDE_INTERFACE, Options};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::{Failure, MIDDLE};
+use super::MIDDLE;
+use crate::Failure;
 
-/// The router's hardware address towards the client.
+/// The router's hardware address, in both networks.
 const ROUTER_MAC: Mac = Mac([2, 0, 0, 0, 0, 0xfe]);
 /// How long Lastack may take to begin, and to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -108,8 +110,8 @@ pub(crate) struct Middle {
 
 impl Middle {
     /// Builds the lab, and puts what is to be measured into its middle. `offloads`: whether the ends leave
-    /// checksums and segmentation to others.
-    pub(crate) fn start(kind: Kind, offloads: bool) -> Result<Middle, Failure> {
+    /// checksums and segmentation to others; `lastack`: the program.
+    pub(crate) fn start(kind: Kind, offloads: bool, lastack: &Path) -> Result<Middle, Failure> {
         // Native XDP runs before packets could be steered, and in generic mode the worker's core has enough to do.
         let middle_core = kind.modes().is_none().then_some(MIDDLE as u32);
         let options = Options { offloads, middle_core, fixed_neighbours: true, ..Options::default() };
@@ -119,7 +121,9 @@ impl Middle {
             Kind::Bridge => lab.add_kernel_bridge()?,
             Kind::Router => {}
             Kind::Tracking => track(&lab)?,
-            Kind::Busy | Kind::Adaptive | Kind::Generic => process = Some(Process::start(&lab, kind)?),
+            Kind::Busy | Kind::Adaptive | Kind::Generic => {
+                process = Some(Process::start(&lab, kind, lastack)?)
+            }
         }
         // More connections in a short time than the usual range has ports.
         lab.client.set_sysctl("net/ipv4/ip_local_port_range", "1024 65535")?;
@@ -142,6 +146,11 @@ impl Middle {
         if self.kind.routes() { ROUTER_MAC } else { Lab::SERVER_MAC }
     }
 
+    /// To whom the server gives its packets for the client.
+    pub(crate) fn next_hop_back(&self) -> Mac {
+        if self.kind.routes() { ROUTER_MAC } else { Lab::CLIENT_MAC }
+    }
+
     /// Lastack's process.
     pub(crate) fn process(&self) -> Option<&Process> {
         self.process.as_ref()
@@ -151,7 +160,9 @@ impl Middle {
 /// A router that never has to ask for the server's address: while packets are only counted, nobody answers.
 fn router(options: &Options) -> Result<Lab, Failure> {
     let lab = Lab::router(options)?;
-    lab.middle.interface(INSIDE_INTERFACE)?.set_mac(ROUTER_MAC)?;
+    for interface in [INSIDE_INTERFACE, OUTSIDE_INTERFACE] {
+        lab.middle.interface(interface)?.set_mac(ROUTER_MAC)?;
+    }
     lab.middle.interface(OUTSIDE_INTERFACE)?.add_neighbour(Lab::ROUTED_SERVER.0.into(), Lab::SERVER_MAC)?;
     Ok(lab)
 }
@@ -185,13 +196,13 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    fn start(lab: &Lab, kind: Kind) -> Result<Process, Failure> {
+    fn start(lab: &Lab, kind: Kind, lastack: &Path) -> Result<Process, Failure> {
         let directory = std::env::temp_dir().join(format!("lastack-wire-{}", std::process::id()));
         fs::create_dir_all(&directory)?;
         let configuration = directory.join("lastack.toml");
         fs::write(&configuration, configure(kind, &directory))?;
         let said = directory.join("said");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lastack"));
+        let mut command = Command::new(lastack);
         // The demo's way to become `run -c FILE`, and to be killed with its parent.
         command.args(["demo", "--middlebox"]).arg(configuration);
         command.args(["--parent", &std::process::id().to_string()]);
@@ -216,11 +227,8 @@ impl Process {
 
     /// For how long its worker has been in turns that found something to do.
     pub(crate) fn busy(&self) -> Result<Duration, Failure> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lastack"));
-        let output = command.args(["stats", "--json", "--socket"]).arg(socket(&self.directory)).output()?;
-        let stats: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-        let seconds =
-            stats["workers"][0]["busy"].as_f64().ok_or("lastack stats says nothing of its worker")?;
+        let stats = Client::connect(&socket(&self.directory))?.stats()?;
+        let seconds = stats.workers.first().ok_or("lastack stats says nothing of its worker")?.busy;
         Ok(Duration::try_from_secs_f64(seconds)?)
     }
 

@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use lastack::lab::Namespace;
 use socket2::SockRef;
 
-use crate::cores;
-use crate::middle::Middle;
-use crate::{ENDS, Failure, WARM_UP};
+use super::cores;
+use super::middle::Middle;
+use super::{ENDS, WARM_UP};
+use crate::Failure;
 
 /// How long a socket waits before it looks up.
 const PATIENCE: Duration = Duration::from_millis(100);

@@ -2,10 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{self, Write};
 
-use crate::CALM_RATE;
-use crate::flood::Source;
-use crate::middle::Kind;
+use serde::Serialize;
+
+use super::flood::Source;
+use super::middle::Kind;
+use super::{CALM_RATE, LIVELY_RATE};
+use crate::Failure;
+
+/// The first table's: the kernel, and Lastack.
+const COMPARED: [Kind; 2] = [Kind::Tracking, Kind::Busy];
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,8 +33,16 @@ pub(crate) enum Figure {
     Tcp { connections: usize, offloads: bool },
     /// Microseconds there and back.
     RoundTrip { spaced: bool, percentile: u8 },
-    /// Connections a second.
+    /// Connections a second that real sockets open and close.
     Connections,
+    /// Connections that the generator opens in a second.
+    Opened,
+    /// Connections that it closes in a second.
+    Closed,
+    /// Microseconds of the middle's work for each of these, opened and closed.
+    PerConnection,
+    /// Microseconds from end to end that so many of a thousand segments do not exceed, at this rate.
+    OneWay { rate: u64, per_mille: u16 },
 }
 
 /// Values of all rounds.
@@ -115,8 +130,91 @@ impl Table {
     }
 }
 
+impl Table {
+    /// Lastack beside the kernel's connection tracking, in the figures that say most.
+    fn summary(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [kernel, lastack] = COMPARED;
+        if COMPARED.iter().any(|kind| !self.kinds.contains(kind)) {
+            return Ok(());
+        }
+        writeln!(
+            f,
+            "| median of all rounds | {} | {} | ratio |\n|---|--:|--:|--:|",
+            kernel.name(),
+            lastack.name()
+        )?;
+        for row in ROWS.iter().filter(|row| row.in_summary) {
+            let pair = (self.median(row.figure, kernel), self.median(row.figure, lastack));
+            let (Some(kernel), Some(lastack)) = pair else { continue };
+            let (before, after) = (row.unit.show(kernel), row.unit.show(lastack));
+            writeln!(f, "| {} | {before} | {after} | {:.2} |", row.title, lastack / kernel)?;
+        }
+        writeln!(f)
+    }
+
+    /// Every figure with all its values.
+    pub(crate) fn write_json(&self) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        for ((figure, kind), values) in &self.values {
+            let record = Record {
+                record: "lab",
+                middle: kind.word(),
+                figure: figure.name(),
+                median: median(values),
+                values,
+            };
+            serde_json::to_writer(&mut out, &record)?;
+            writeln!(out)?;
+        }
+        Ok(())
+    }
+}
+
+/// A figure in JSON.
+#[derive(Serialize)]
+struct Record<'a> {
+    record: &'static str,
+    middle: &'static str,
+    figure: String,
+    median: Option<f64>,
+    /// Of each round.
+    values: &'a [f64],
+}
+
+impl Figure {
+    /// What it is called in JSON; the unit stands at the end.
+    fn name(self) -> String {
+        let source = |source| match source {
+            Source::Socket => "socket",
+            Source::Frames => "frames",
+        };
+        match self {
+            Figure::Packets { source: from, flows } => {
+                format!("received_{}_{flows}_per_second", source(from))
+            }
+            Figure::Offered { source: from, flows } => format!("offered_{}_{flows}_per_second", source(from)),
+            Figure::PerPacket { source: from } => format!("middle_core_per_packet_{}_ns", source(from)),
+            Figure::OwnShare { source: from } => format!("own_code_{}_share", source(from)),
+            Figure::BothCores => "both_cores_per_packet_ns".to_owned(),
+            Figure::Core { rate } => format!("middle_core_at_{rate}_share"),
+            Figure::Tcp { connections, offloads } => {
+                format!("tcp_{connections}{}_bytes_per_second", if offloads { "_offloads" } else { "" })
+            }
+            Figure::RoundTrip { spaced, percentile } => {
+                format!("round_trip{}_p{percentile}_us", if spaced { "_spaced" } else { "" })
+            }
+            Figure::Connections => "socket_connections_per_second".to_owned(),
+            Figure::Opened => "opened_per_second".to_owned(),
+            Figure::Closed => "closed_per_second".to_owned(),
+            Figure::PerConnection => "middle_core_per_connection_us".to_owned(),
+            Figure::OneWay { rate, per_mille } => format!("one_way_at_{rate}_{per_mille}_of_1000_us"),
+        }
+    }
+}
+
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.summary(f)?;
         self.header(f, "median of all rounds")?;
         self.figures(f, &ROWS)?;
         self.ratios(f)
@@ -128,22 +226,34 @@ struct Row {
     figure: Figure,
     title: &'static str,
     unit: Unit,
+    in_summary: bool,
 }
 
 impl Row {
     const fn new(figure: Figure, title: &'static str, unit: Unit) -> Row {
-        Row { figure, title, unit }
+        Row { figure, title, unit, in_summary: false }
+    }
+
+    /// One that the first table has as well.
+    const fn main(figure: Figure, title: &'static str, unit: Unit) -> Row {
+        Row { figure, title, unit, in_summary: true }
     }
 
     /// Whether more is better.
     fn is_speed(&self) -> bool {
         match self.figure {
-            Figure::Packets { .. } | Figure::Tcp { .. } | Figure::Connections => true,
+            Figure::Packets { .. }
+            | Figure::Tcp { .. }
+            | Figure::Connections
+            | Figure::Opened
+            | Figure::Closed => true,
             Figure::Offered { .. }
             | Figure::PerPacket { .. }
             | Figure::OwnShare { .. }
             | Figure::BothCores
             | Figure::Core { .. }
+            | Figure::PerConnection
+            | Figure::OneWay { .. }
             | Figure::RoundTrip { .. } => false,
         }
     }
@@ -152,18 +262,18 @@ impl Row {
 const AT_WORK: &str = "… core 1 at work for each that arrives (ns)";
 const OWN: &str = "… of that, in Lastack's own code (%)";
 
-const ROWS: [Row; 19] = [
+const ROWS: [Row; 28] = [
     Row::new(
         Figure::Packets { source: Source::Socket, flows: 1 },
         "64-byte packets from a socket, 1 flow (M/s)",
         Unit::Millions,
     ),
-    Row::new(
+    Row::main(
         Figure::Packets { source: Source::Socket, flows: 1000 },
         "64-byte packets from a socket, 1000 flows (M/s)",
         Unit::Millions,
     ),
-    Row::new(Figure::PerPacket { source: Source::Socket }, AT_WORK, Unit::Whole),
+    Row::main(Figure::PerPacket { source: Source::Socket }, AT_WORK, Unit::Whole),
     Row::new(Figure::OwnShare { source: Source::Socket }, OWN, Unit::Percent),
     Row::new(
         Figure::Packets { source: Source::Frames, flows: 1000 },
@@ -172,7 +282,7 @@ const ROWS: [Row; 19] = [
     ),
     Row::new(Figure::PerPacket { source: Source::Frames }, AT_WORK, Unit::Whole),
     Row::new(Figure::OwnShare { source: Source::Frames }, OWN, Unit::Percent),
-    Row::new(Figure::BothCores, "both cores for each of 200,000 packets/s (ns)", Unit::Whole),
+    Row::main(Figure::BothCores, "both cores for each of 200,000 packets/s (ns)", Unit::Whole),
     Row::new(Figure::Core { rate: CALM_RATE }, "core 1 at 10,000 packets/s (%)", Unit::Percent),
     Row::new(Figure::Core { rate: 0 }, "core 1 at rest (%)", Unit::Percent),
     Row::new(
@@ -195,7 +305,16 @@ const ROWS: [Row; 19] = [
         "TCP, 8 connections, offloads on (Gbit/s)",
         Unit::Gigabits,
     ),
-    Row::new(Figure::Connections, "TCP connections opened and closed (1/s)", Unit::Whole),
+    Row::main(Figure::Opened, "connections opened (1/s)", Unit::Whole),
+    Row::main(Figure::Closed, "connections closed (1/s)", Unit::Whole),
+    Row::main(Figure::PerConnection, "… core 1 at work for each, opened and closed (µs)", Unit::Tenths),
+    one_way(CALM_RATE, 500, "one way at 10,000 packets/s, median (µs)"),
+    one_way(CALM_RATE, 990, "… 99 of 100 are no slower than (µs)"),
+    one_way(CALM_RATE, 999, "… 999 of 1000 are no slower than (µs)"),
+    one_way(LIVELY_RATE, 500, "one way at 100,000 packets/s, median (µs)"),
+    one_way(LIVELY_RATE, 990, "… 99 of 100 are no slower than (µs)"),
+    one_way(LIVELY_RATE, 999, "… 999 of 1000 are no slower than (µs)"),
+    Row::new(Figure::Connections, "connections of real sockets, opened and closed (1/s)", Unit::Whole),
     Row::new(
         Figure::RoundTrip { spaced: false, percentile: 50 },
         "UDP round trip, one after the other, median (µs)",
@@ -217,6 +336,10 @@ const ROWS: [Row; 19] = [
         Unit::Tenths,
     ),
 ];
+
+const fn one_way(rate: u64, per_mille: u16, title: &'static str) -> Row {
+    Row::main(Figure::OneWay { rate, per_mille }, title, Unit::Tenths)
+}
 
 /// How a value is written.
 #[derive(Clone, Copy)]

@@ -13,7 +13,6 @@
 //! somebody else at the first look, which is the least that a receiver can do.
 
 use std::fs;
-use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -22,11 +21,12 @@ use std::time::{Duration, Instant};
 
 use lastack::lab::{INSIDE_INTERFACE, Interface, Lab, Mac, Namespace, SERVER_INTERFACE, VethEnd};
 
-use crate::cores::{self, Moment, Usage};
-use crate::injector::Injector;
-use crate::middle::Middle;
-use crate::sender::Sender;
-use crate::{ENDS, Failure, WARM_UP};
+use super::cores::{self, Moment, Usage};
+use super::injector::Injector;
+use super::load::Segments;
+use super::middle::Middle;
+use super::{ENDS, WARM_UP};
+use crate::Failure;
 
 /// 64 bytes on a wire, where four more check the frame.
 const LENGTH: usize = 60;
@@ -36,7 +36,7 @@ const IPV4: usize = 20;
 const BURST: u64 = 8192;
 /// The pause between two bursts where there is a rate to keep. No part of a clock tick, so that ticks find the
 /// cores busy as often as they are.
-const PACE: Duration = Duration::from_micros(870);
+pub(super) const PACE: Duration = Duration::from_micros(870);
 /// An address to which no packet is sent.
 const ELSEWHERE: Mac = Mac([2, 0, 0, 0, 0, 0x77]);
 
@@ -66,7 +66,7 @@ impl Flood {
 
     /// Nanoseconds of the ends' core for each packet that arrived.
     pub(crate) fn ends(&self) -> f64 {
-        self.each(self.usage.cores[0])
+        self.each(self.usage.ends)
     }
 
     /// Nanoseconds for each packet that arrived.
@@ -75,8 +75,8 @@ impl Flood {
     }
 }
 
-/// Sends packets of so many UDP flows: `rate` in a second, in a burst every millisecond or so, or as many as
-/// can be.
+/// Sends packets of so many flows, from a socket segments of connections that were opened, otherwise UDP: `rate`
+/// in a second, in bursts every millisecond or so, or as many as can be.
 pub(crate) fn flood(
     middle: &Middle,
     source: Source,
@@ -84,9 +84,14 @@ pub(crate) fn flood(
     rate: Option<u64>,
     duration: Duration,
 ) -> Result<Flood, Failure> {
+    // Before the server has another address: whoever learns addresses from traffic has to learn the right one.
+    let segments = match source {
+        Source::Socket => Some(Segments::open(middle, u32::from(flows))?),
+        Source::Frames => None,
+    };
     let sink = Sink::open(&middle.lab.server, SERVER_INTERFACE, Lab::SERVER_MAC)?;
     use_gro(&middle.lab, source == Source::Frames)?;
-    let flood = run(middle, source, flows, &sink, rate, duration);
+    let flood = run(middle, segments, flows, &sink, rate, duration);
     use_gro(&middle.lab, false)?;
     flood
 }
@@ -94,8 +99,9 @@ pub(crate) fn flood(
 /// The generator alone: its packets are counted as soon as they come out of its veth.
 pub(crate) fn alone(rate: u64, duration: Duration) -> Result<Flood, Failure> {
     let middle = Middle::nothing()?;
+    let segments = Segments::bare(&middle, 1000)?;
     let sink = Sink::open(&middle.lab.middle, INSIDE_INTERFACE, ELSEWHERE)?;
-    run(&middle, Source::Socket, 1000, &sink, Some(rate), duration)
+    run(&middle, Some(segments), 1000, &sink, Some(rate), duration)
 }
 
 /// Gives two interfaces queues of their own, which a veth has with GRO: the middle's first, which then takes
@@ -107,9 +113,10 @@ fn use_gro(lab: &Lab, on: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Floods with `segments`, or with frames made by the kernel.
 fn run(
     middle: &Middle,
-    source: Source,
+    segments: Option<Segments>,
     flows: u16,
     sink: &Sink<'_>,
     rate: Option<u64>,
@@ -125,15 +132,9 @@ fn run(
     let (count, end) = (Arc::clone(&sent), Arc::clone(&stop));
     let thread = middle.lab.client.spawn("generator", move || {
         cores::bind(ENDS)?;
-        match source {
-            Source::Socket => {
-                let mut sender = Sender::new(interface, &packet)?;
-                generate(|most| sender.send(most), rate, &count, &end)
-            }
-            Source::Frames => {
-                let injector = Injector::new(interface, nowhere, packet)?;
-                generate(|most| injector.send(most).map(|()| most), rate, &count, &end)
-            }
+        match segments {
+            Some(segments) => segments.send(rate, &count, &end),
+            None => inject(&Injector::new(interface, nowhere, packet)?, rate, &count, &end),
         }
     })?;
     let process = middle.process();
@@ -212,15 +213,6 @@ impl Packet {
     pub(crate) fn read(&self, at: usize) -> u16 {
         u16::from_be_bytes([self.bytes[at], self.bytes[at + 1]])
     }
-
-    /// Writes the packet of a flow.
-    pub(crate) fn write(&self, flow: u16, frame: &mut [u8]) {
-        frame.copy_from_slice(&self.bytes);
-        let port = self.read(Packet::PORT) + flow;
-        let checksum = self.read(Packet::CHECKSUM) - flow;
-        frame[Packet::PORT..Packet::PORT + 2].copy_from_slice(&port.to_be_bytes());
-        frame[Packet::CHECKSUM..Packet::CHECKSUM + 2].copy_from_slice(&checksum.to_be_bytes());
-    }
 }
 
 /// Where packets go.
@@ -269,8 +261,8 @@ fn checksum(parts: &[&[u8]]) -> [u8; 2] {
 }
 
 /// Sends until `stop`, and says in `sent` how much.
-fn generate(
-    mut send: impl FnMut(u32) -> io::Result<u32>,
+fn inject(
+    injector: &Injector,
     rate: Option<u64>,
     sent: &AtomicU64,
     stop: &AtomicBool,
@@ -283,7 +275,8 @@ fn generate(
             by_now.saturating_sub(count).min(BURST)
         });
         if due > 0 {
-            count += u64::from(send(due as u32)?);
+            injector.send(due as u32)?;
+            count += due;
         }
         sent.store(count, Relaxed);
         if rate.is_some() {
