@@ -187,6 +187,11 @@ fn what_is_wrong_with_a_scenario_is_told_in_one_line_that_names_the_place() {
         ("scenario: x\nshows: y\n0 a SIN", 1, ":3:5: `SIN` is not a segment"),
         ("# only a comment", 1, ":1:1: the scenario ends without its title"),
         ("scenario: x\nshows: y\nset tcp.mls = 1s\n0 table | empty", 2, ":3: --set tcp.mls=1s: [tcp] mls"),
+        (
+            "scenario: x\nshows: y\nset tcp.msl = 1s\nset tcp.closed = x\nset tcp.mls = 1s\n0 table | empty",
+            2,
+            ":4: --set tcp.closed=x: [tcp] closed",
+        ),
     ] {
         let file = write(&scratch, text);
         let run = lastack(&["replay", &file]);

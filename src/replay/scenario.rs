@@ -52,14 +52,19 @@ pub fn configure(
     file: Option<&Path>,
     overrides: &[String],
 ) -> Result<Config, String> {
-    let mut all = Vec::new();
-    for setting in scenario.settings() {
-        all.push(setting.assignment.clone());
-        // One after the other, so that the message can name the line.
-        config::load(None, &all).map_err(|errors| format!("{name}:{}: {errors}", setting.line))?;
-    }
-    all.extend_from_slice(overrides);
-    config::load(file, &all).map_err(|errors| errors.to_string())
+    let own = scenario.settings().iter().map(|setting| setting.assignment.clone());
+    let all: Vec<String> = own.chain(overrides.iter().cloned()).collect();
+    config::load(file, &all).map_err(|errors| fault(name, scenario).unwrap_or_else(|| errors.to_string()))
+}
+
+/// The first line of the scenario that sets what cannot be, and why; none where it is not the scenario's fault.
+fn fault(name: &str, scenario: &Scenario) -> Option<String> {
+    let mut settings = Vec::new();
+    scenario.settings().iter().find_map(|setting| {
+        settings.push(setting.assignment.clone());
+        let errors = config::load(None, &settings).err()?;
+        Some(format!("{name}:{}: {errors}", setting.line))
+    })
 }
 
 /// What became known while a row was replayed.
