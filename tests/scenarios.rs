@@ -136,6 +136,23 @@ fn what_differs_is_told_by_line() {
     );
 }
 
+#[test]
+fn what_becomes_of_fragments_is_told_at_their_own_lines() {
+    let text = "scenario: Fragments wait.\nshows: contract\n\
+                0 a SYN 1 - 9 0 fragment 0-8 | drop invalid fragment_incomplete - -\n\
+                0 table | 1\n\
+                1 a SYN 1 - 9 0 fragment 8-20 | accept new - SYN_SENT/LISTEN 1 original\n\
+                2 a ACK 2 2 9 0 fragment 0-8, ip-id 1 | accept new - - -\n";
+    let told = run("x.txt", scenario::parse(text.as_bytes()).unwrap()).unwrap_err();
+    assert_eq!(
+        told,
+        "x.txt:3: expected `drop invalid fragment_incomplete - -`, \
+         came `accept new - SYN_SENT/LISTEN 1 original`\n\
+         x.txt:4: expected `1`, came `empty`\n\
+         x.txt:6: expected `accept new - - -`, came `drop invalid fragment_incomplete - -`"
+    );
+}
+
 /// A scenario in a file of its own.
 fn write(scratch: &Scratch, text: &str) -> String {
     let path = scratch.path("x.txt");

@@ -6,8 +6,9 @@
 //!        └ table, connection ─► the clock moves on; Driver::live ────────────────────────┴► Difference
 //! ```
 //!
-//! A packet of a scenario is never a fragment, so each has its verdict before the next row. Every row is
-//! replayed whatever became of those before it, so that one run tells all differences.
+//! A packet has its verdict before the next row, but for fragments, which wait for their datagram: theirs is compared
+//! when it comes, at the latest behind the last row. Every row is replayed whatever became of those before it, so that
+//! one run tells all differences, in the order of the rows.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use super::driver::Driver;
 use super::sink::{PacketLine, Sink, Summary};
 use super::{Error, Options, ScenarioFile};
 use crate::config::{self, Config};
-use crate::io::scenario::{Act, Numbers, Row, Scenario};
+use crate::io::scenario::{Act, Expectation, Numbers, Row, Scenario};
 use crate::shard::{Record, Verdict};
 use crate::time::Tick;
 
@@ -73,8 +74,8 @@ pub(super) struct Seen(RefCell<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// With the numbers behind its reason.
-    verdict: Option<(Verdict, Numbers)>,
+    /// Those that came since they were looked at, each with its packet's number and the numbers behind its reason.
+    verdicts: Vec<(u64, Verdict, Numbers)>,
     ended: BTreeMap<u64, Record>,
 }
 
@@ -93,7 +94,7 @@ impl<'a> Witness<'a> {
 impl Sink for Witness<'_> {
     fn packet(&mut self, line: &PacketLine, verdict: &Verdict, detail: Option<&Detail>) -> io::Result<()> {
         let numbers = detail.map_or_else(Numbers::default, Detail::numbers);
-        self.seen.0.borrow_mut().verdict = Some((*verdict, numbers));
+        self.seen.0.borrow_mut().verdicts.push((line.number, *verdict, numbers));
         self.sink.packet(line, verdict, detail)
     }
 
@@ -115,31 +116,50 @@ pub(super) fn run(
     seen: &Seen,
     options: &Options,
 ) -> Result<Vec<Difference>, Error> {
-    let mut differences = Vec::new();
+    let mut messages = Vec::new();
+    let mut waiting = Waiting::new();
     let mut packets = 0;
     for row in scenario.rows() {
-        let message = match &row.act {
+        match &row.act {
             Act::Packet(packet) => {
                 packets += 1;
                 let made = scenario.packet(packets, row.time, packet);
                 super::begin_writing(driver, options, &made.batch(), file.identity)?;
-                seen.0.borrow_mut().verdict = None;
                 driver.take(&made.batch())?;
-                packet.expected.as_ref().and_then(|expected| match seen.0.borrow().verdict {
-                    Some((verdict, numbers)) => expected.difference(&verdict, &numbers),
-                    None => Some("the packet has no verdict yet".to_owned()),
-                })
+                waiting.extend(packet.expected.as_ref().map(|expected| (packets, (row.line, expected))));
             }
-            Act::Table(_) | Act::Connection(..) => look(row, driver, seen).map_err(Error::Output)?,
-        };
-        differences.extend(message.map(|message| Difference {
-            file: file.name.to_owned(),
-            line: row.line,
-            message,
-        }));
+            Act::Table(_) | Act::Connection(..) => {
+                let message = look(row, driver, seen).map_err(Error::Output)?;
+                messages.extend(message.map(|message| (row.line, message)));
+            }
+        }
+        messages.extend(seen.compare(&mut waiting));
     }
+    if !waiting.is_empty() {
+        driver.release_fragments().map_err(Error::Output)?;
+        messages.extend(seen.compare(&mut waiting));
+    }
+    let without = waiting.into_values();
+    messages.extend(without.map(|(line, _)| (line, "the packet has no verdict".to_owned())));
     driver.finish_writing()?;
-    Ok(differences)
+    messages.sort_by_key(|&(line, _)| line);
+    let difference = |(line, message)| Difference { file: file.name.to_owned(), line, message };
+    Ok(messages.into_iter().map(difference).collect())
+}
+
+/// By the number of the packet, the line that says what has to become of it, and what that is.
+type Waiting<'a> = BTreeMap<u64, (u32, &'a Expectation)>;
+
+impl Seen {
+    /// Holds what has come against what is waited for: the lines that differ, and how.
+    fn compare(&self, waiting: &mut Waiting<'_>) -> Vec<(u32, String)> {
+        let verdicts = std::mem::take(&mut self.0.borrow_mut().verdicts);
+        let differences = verdicts.into_iter().filter_map(|(number, verdict, numbers)| {
+            let (line, expected) = waiting.remove(&number)?;
+            Some((line, expected.difference(&verdict, &numbers)?))
+        });
+        differences.collect()
+    }
 }
 
 /// Holds a row that sends nothing against the table.

@@ -2,14 +2,15 @@
 
 use std::net::IpAddr;
 
-use super::packet::{Content, Damage, Report, Segment, Sent};
+use super::packet::{Content, Damage, Envelope, Report, Segment, Sent};
 use super::{Endpoint, Side};
 use crate::io::record::{Batch, Record, Timestamp};
 use crate::wire::build::{Builder, Tcp};
 use crate::wire::{Link, Ports, Seq, checksum, protocol};
 
-/// The length of an Ethernet header.
+/// The length of an Ethernet header, and of each VLAN tag behind it.
 const ETHERNET: usize = 14;
+const VLAN_TAG: usize = 4;
 /// How much of an IPv4 packet an ICMP error quotes: its header and eight bytes (RFC 792).
 const QUOTE_V4: usize = 28;
 /// The most that fits into an ICMPv6 error: 1280 bytes without its own headers (RFC 4443 section 2.4).
@@ -38,15 +39,22 @@ impl MadePacket {
 
 /// The frame of a row.
 pub(super) fn make(endpoints: &[Endpoint], sent: &Sent) -> Vec<u8> {
-    let path = Path::new(endpoints, sent.from, sent.to);
+    let path = Path::new(endpoints, sent.from, sent.to).within(&sent.envelope);
     let (number, at, mut upper) = path.upper(endpoints, &sent.content);
     if let (Damage { checksum: true, .. }, Some(field)) = (sent.damage, at) {
         // Neither the right sum nor, as a change of a single bit of each byte, the other spelling of zero.
         upper.get_mut(field..field + 2).into_iter().flatten().for_each(|byte| *byte ^= 1);
     }
-    let mut frame = path.builder.packet(number, &upper);
+    let piece = sent.envelope.fragment.map(|(from, to)| usize::from(from)..usize::from(to));
+    let mut frame = match piece.and_then(|piece| Some((piece.clone(), upper.get(piece)?))) {
+        Some((piece, bytes)) => {
+            path.builder.fragment(number, piece.start as u32, piece.end < upper.len(), bytes)
+        }
+        None => path.builder.packet(number, &upper),
+    };
     if sent.damage.ip_checksum && !path.is_v6 {
-        frame.iter_mut().skip(ETHERNET + 10).take(2).for_each(|byte| *byte ^= 1);
+        let header = ETHERNET + VLAN_TAG * sent.envelope.vlans.len();
+        frame.iter_mut().skip(header + 10).take(2).for_each(|byte| *byte ^= 1);
     }
     frame
 }
@@ -75,6 +83,13 @@ impl Path {
             }
         };
         Path { builder, ports: Ports { source, destination }, is_v6 }
+    }
+
+    /// The same with what a row has put around its packet.
+    fn within(mut self, envelope: &Envelope) -> Path {
+        let tagged = envelope.vlans.iter().fold(self.builder, |builder, &id| builder.vlan(id));
+        self.builder = tagged.id(u32::from(envelope.id)).options(&envelope.options);
+        self
     }
 
     /// What lies in the IP packet: its protocol's number, where its checksum stands, and its bytes.

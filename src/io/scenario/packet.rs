@@ -26,8 +26,11 @@ const FLAGS: [(&str, u8); 8] = [
 /// The most bytes of payload: with every header there is, still a length that IPv4 can state.
 const MOST_PAYLOAD: u16 = 65_000;
 
-/// The most bytes of options in a TCP header (RFC 9293 section 3.1).
+/// The most bytes of options in a TCP header (RFC 9293 section 3.1), and in an IPv4 header (RFC 791 section 3.1).
 const MOST_OPTIONS: usize = 40;
+
+/// The highest VLAN: twelve bits (IEEE 802.1Q).
+const LAST_VLAN: u16 = 4095;
 
 /// What is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,7 @@ pub(super) struct Sent {
     pub(super) from: Side,
     pub(super) to: Side,
     pub(super) content: Content,
+    pub(super) envelope: Envelope,
     pub(super) damage: Damage,
 }
 
@@ -43,6 +47,19 @@ impl Sent {
     pub(super) fn snap(&self) -> Option<usize> {
         self.damage.snap.map(usize::from)
     }
+}
+
+/// What lies around what the IP packet carries.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Envelope {
+    /// The outermost first.
+    pub(super) vlans: Vec<u16>,
+    /// The IPv4 header's.
+    pub(super) options: Vec<u8>,
+    /// The identification, which fragments of one datagram have in common.
+    pub(super) id: u16,
+    /// From which byte behind the IP header to which, of a fragment.
+    pub(super) fragment: Option<(u16, u16)>,
 }
 
 /// What is wrong with a packet on purpose.
@@ -61,6 +78,20 @@ pub(super) enum Content {
     Echo { is_reply: bool, id: u16, length: u16 },
     Other { protocol: u8, length: u16 },
     Error(Box<Report>),
+}
+
+impl Content {
+    /// How many bytes it takes behind the IP header; of an error, at least.
+    fn length(&self) -> usize {
+        match self {
+            Content::Tcp(segment) => {
+                20 + segment.options.len().next_multiple_of(4) + usize::from(segment.length)
+            }
+            Content::Udp { length } | Content::Echo { length, .. } => 8 + usize::from(*length),
+            Content::Other { length, .. } => usize::from(*length),
+            Content::Error(_) => 8,
+        }
+    }
 }
 
 /// A TCP segment, options as they are on the wire.
@@ -116,6 +147,10 @@ struct Extras<'a> {
     mtu: u16,
     keep: Option<u16>,
     quotes: Option<(Piece<'a>, Way, Kind)>,
+    /// Where the envelope has a fragment or options: what they are held against becomes known later.
+    fragment: Option<Piece<'a>>,
+    ip_options: Option<Piece<'a>>,
+    envelope: Envelope,
     damage: Damage,
 }
 
@@ -141,7 +176,9 @@ pub(super) fn read(sides: &Sides, rest: Piece<'_>) -> Result<PacketRow, Problem>
         }
     }
     let expected = right.map(expect::packet).transpose()?;
-    let damage = extras.damage;
+    if let Some(word) = extras.ip_options.filter(|_| sides.is_v6(way.from)) {
+        return Err(word.problem("IPv6 has no such options; only an IPv4 header has".to_owned()));
+    }
     let (to, content) = match kind {
         Kind::Error { icmp_type, code } => {
             let Some((word, quoted, inner)) = extras.quotes else {
@@ -156,7 +193,14 @@ pub(super) fn read(sides: &Sides, rest: Piece<'_>) -> Result<PacketRow, Problem>
             (way.to, columns.content(kind, &extras)?)
         }
     };
-    Ok(PacketRow { sent: Sent { from: way.from, to, content, damage }, expected })
+    if let (Some(word), Some((_, to))) = (extras.fragment, extras.envelope.fragment)
+        && usize::from(to) > content.length()
+    {
+        let length = content.length();
+        return Err(word.wrong(&format!("a part of the {length} bytes behind the IP header, such as 0-8")));
+    }
+    let Extras { envelope, damage, .. } = extras;
+    Ok(PacketRow { sent: Sent { from: way.from, to, content, envelope, damage }, expected })
 }
 
 /// The error that quotes a packet of `inner` kind on its way `quoted`; the columns are the quoted segment's.
@@ -294,6 +338,31 @@ impl<'a> Extras<'a> {
                 let side = rest.expect_word("the side whose packet is quoted")?;
                 self.quotes = Some((side, sides.way(side)?, Kind::read(&mut rest)?));
             }
+            "vlan" => {
+                let what = "a VLAN from 0 to 4095";
+                let vlan = rest.expect_word(what)?;
+                let id = vlan.number(what).ok().filter(|&id| id <= LAST_VLAN);
+                self.envelope.vlans.push(id.ok_or_else(|| vlan.wrong(what))?);
+            }
+            "ip-id" => self.envelope.id = number(&mut rest, "an identification from 0 to 65535")?,
+            "ip-options" => {
+                self.ip_options = Some(word);
+                bytes(&mut rest, &mut self.envelope.options)?;
+                if self.envelope.options.len() > MOST_OPTIONS {
+                    return Err(word.problem("the IP header's options take more than 40 bytes".to_owned()));
+                }
+            }
+            "fragment" if !is_error => {
+                let what =
+                    "the bytes behind the IP header that it bears, from a multiple of eight on, such as 0-24";
+                let range = rest.expect_word(what)?;
+                let (from, to): (u16, u16) = range.pair("-", what)?;
+                if from % 8 != 0 || to <= from {
+                    return Err(range.wrong(what));
+                }
+                self.fragment = Some(range);
+                self.envelope.fragment = Some((from, to));
+            }
             "bad-checksum" => self.damage.checksum = true,
             "bad-ip-checksum" => self.damage.ip_checksum = true,
             "snap" => self.damage.snap = Some(number(&mut rest, "how many bytes are captured")?),
@@ -301,7 +370,8 @@ impl<'a> Extras<'a> {
                 return Err(word.wrong(
                     "an option that this row can have; of TCP: mss N, scale N, sack-permitted, sack L-R, ts V E, \
                      nop, raw HEX, urgent N; of echo: id N; of errors: quotes SIDE SEGMENT, quote N, mtu N, id N; \
-                     of all: bad-checksum, bad-ip-checksum, snap N",
+                     of all but errors: fragment FROM-TO; of all: vlan N, ip-options HEX, ip-id N, bad-checksum, \
+                     bad-ip-checksum, snap N",
                 ));
             }
         }
@@ -339,17 +409,21 @@ impl<'a> Extras<'a> {
                 }
             }
             "nop" => options.push(1),
-            _ => {
-                while !rest.is_empty() && options.len() <= MOST_OPTIONS {
-                    let byte = rest.take_word();
-                    let is_hex = byte.text().len() == 2 && byte.text().bytes().all(|b| b.is_ascii_hexdigit());
-                    let value = u8::from_str_radix(byte.text(), 16).ok().filter(|_| is_hex);
-                    options.push(value.ok_or_else(|| byte.wrong("a byte in two hexadecimal digits"))?);
-                }
-            }
+            _ => bytes(rest, options)?,
         }
         Ok(())
     }
+}
+
+/// Takes every word as a byte, until there are more than a header's options can be.
+fn bytes(rest: &mut Piece<'_>, into: &mut Vec<u8>) -> Result<(), Problem> {
+    while !rest.is_empty() && into.len() <= MOST_OPTIONS {
+        let byte = rest.take_word();
+        let is_hex = byte.text().len() == 2 && byte.text().bytes().all(|b| b.is_ascii_hexdigit());
+        let value = u8::from_str_radix(byte.text(), 16).ok().filter(|_| is_hex);
+        into.push(value.ok_or_else(|| byte.wrong("a byte in two hexadecimal digits"))?);
+    }
+    Ok(())
 }
 
 /// Takes the next word as a number.

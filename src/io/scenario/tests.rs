@@ -49,6 +49,20 @@ fn what_is_wrong_is_told_by_line_and_column_with_what_would_be_right() {
         ("0 a SYN 1 - 0 0 raw 3", "3:21: `3` is not a byte in two hexadecimal digits"),
         ("0 a UDP 1 - - 0 -", "3:9: `1` is not `-`, as what is not TCP"),
         ("0 a ICMP 3/1 1 1 0 0 -", "3:22: `-` is not options with what the error quotes"),
+        ("0 a SYN 1 - 0 0 vlan 4096", "3:22: `4096` is not a VLAN from 0 to 4095"),
+        ("0 a SYN 1 - 0 0 ip-id x", "3:23: `x` is not an identification from 0 to 65535"),
+        ("0 a SYN 1 - 0 0 ip-options 7", "3:28: `7` is not a byte in two hexadecimal digits"),
+        ("0 a SYN 1 - 0 0 fragment 4-24", "3:26: `4-24` is not the bytes behind the IP header that it bears"),
+        ("0 a SYN 1 - 0 0 fragment 8-8", "3:26: `8-8` is not the bytes behind the IP header"),
+        ("0 a SYN 1 - 0 0 fragment 0-21", "3:26: `0-21` is not a part of the 20 bytes behind the IP header"),
+        (
+            "0 r ICMP 3/1 1 1 0 0 quotes a ACK, fragment 0-8",
+            "`fragment` is not an option that this row can have",
+        ),
+        (
+            "endpoint a ::1 1\nendpoint b ::2 2\n0 a SYN 1 - 0 0 ip-options 01",
+            "5:17: IPv6 has no such options",
+        ),
         ("0 a SYN 1 - 0 0 - | drop", "3:25: the line ends here, before a class"),
         ("0 a SYN 1 - 0 0 - | pass new - - -", "3:21: `pass` is not a verdict; those are accept, drop"),
         ("0 a SYN 1 - 0 0 - | drop invalid no_sin - -", "the most similar of the"),
@@ -118,6 +132,27 @@ fn a_checksum_is_wrong_where_a_row_says_so_and_only_there() {
         });
     }
     assert_eq!(frame("0 a ACK 1 1 0 500 snap 60").0.len(), 60);
+}
+
+#[test]
+fn a_frame_bears_its_tags_its_ip_options_and_the_fragment_that_its_row_asks_for() {
+    let (bytes, _) =
+        frame("0 a ACK 1 2 0 30 vlan 10, vlan 4095, ip-options 94 04 00, ip-id 258, fragment 8-50");
+    assert_eq!(bytes[12..22], [0x81, 0, 0, 10, 0x81, 0, 0x0f, 0xff, 0x08, 0], "both tags, then IPv4");
+    let ip = &bytes[22..];
+    assert_eq!(ip[0], 0x46, "six words of header");
+    assert_eq!(ip[4..8], [1, 2, 0, 1], "its identification; the last fragment, eight bytes on");
+    assert_eq!(ip[20..24], [0x94, 4, 0, 0]);
+    assert_eq!(ip.len(), 24 + 42);
+    let first = frame("0 a ACK 1 2 0 30 fragment 0-48").0;
+    assert_eq!(first[14 + 6..14 + 8], [0x20, 0], "more fragments follow");
+    let whole = frame("0 a ACK 1 2 0 30 -").0;
+    assert_eq!(first[14 + 20..], whole[14 + 20..14 + 68], "the same segment, cut");
+    let v6 = frame("endpoint a ::1 1\nendpoint b ::2 2\n0 a ACK 1 2 0 30 fragment 16-50, ip-id 9").0;
+    assert_eq!(v6[14 + 40..14 + 48], [6, 0, 0, 16, 0, 0, 0, 9]);
+    parsed("0 a ACK 1 2 0 0 vlan 7, bad-ip-checksum", |packet| {
+        assert!(matches!(packet.transport, Transport::Malformed(Fault::BadIpChecksum)));
+    });
 }
 
 #[test]
