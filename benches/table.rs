@@ -55,30 +55,13 @@ impl Tuple {
         let is_upper = (self.source, self.source_port) > (self.destination, self.destination_port);
         if is_upper { self.reversed() } else { self }
     }
-}
 
-/// SplitMix64, seeded.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.next()) * bound as u128) >> 64) as usize
-    }
-
-    fn tuple(&mut self) -> Tuple {
-        let (addresses, ports) = (self.next(), self.next());
+    fn random(random: &mut fastrand::Rng) -> Tuple {
         Tuple {
-            source: addresses as u32,
-            destination: (addresses >> 32) as u32,
-            source_port: ports as u16,
-            destination_port: (ports >> 16) as u16,
+            source: random.u32(..),
+            destination: random.u32(..),
+            source_port: random.u16(..),
+            destination_port: random.u16(..),
             protocol: 6,
             zone: 0,
         }
@@ -86,16 +69,16 @@ impl Random {
 }
 
 fn tuples() -> Vec<Tuple> {
-    let mut random = Random(SEED);
-    (0..CONNECTIONS).map(|_| random.tuple()).collect()
+    let mut random = fastrand::Rng::with_seed(SEED);
+    (0..CONNECTIONS).map(|_| Tuple::random(&mut random)).collect()
 }
 
 /// Bursts of tuples, each a random one of those there are, in a random direction.
 fn bursts(tuples: &[Tuple]) -> Vec<[Tuple; BURST]> {
-    let mut random = Random(SEED + 1);
+    let mut random = fastrand::Rng::with_seed(SEED + 1);
     let mut packet = || {
-        let tuple = tuples[random.below(tuples.len())];
-        if random.below(2) == 0 { tuple } else { tuple.reversed() }
+        let tuple = tuples[random.usize(..tuples.len())];
+        if random.bool() { tuple } else { tuple.reversed() }
     };
     (0..BURSTS).map(|_| [(); BURST].map(|()| packet())).collect()
 }
@@ -205,20 +188,20 @@ fn changes(criterion: &mut Criterion) {
     let tuples = tuples();
     let mut group = criterion.benchmark_group("insert + remove, among 1 M connections");
     group.throughput(Throughput::Elements((BURSTS * BURST) as u64));
-    let mut random = Random(SEED + 2);
+    let mut random = fastrand::Rng::with_seed(SEED + 2);
     let mut fresh = move || -> Vec<[Tuple; BURST]> {
-        (0..BURSTS).map(|_| [(); BURST].map(|()| random.tuple())).collect()
+        (0..BURSTS).map(|_| [(); BURST].map(|()| Tuple::random(&mut random))).collect()
     };
     {
         let mut table = filled_table(&tuples, 4 * BURST as u32);
         let mut alive: Vec<Index> = table.scan().collect();
-        let mut victims = Random(SEED + 3);
+        let mut victims = fastrand::Rng::with_seed(SEED + 3);
         group.bench_function("table, bursts of 32", |bencher| {
             bencher.iter_batched_ref(
                 &mut fresh,
                 |bursts| {
                     for burst in bursts {
-                        let victims = [(); BURST].map(|()| victims.below(alive.len()));
+                        let victims = [(); BURST].map(|()| victims.usize(..alive.len()));
                         for &victim in &victims {
                             table.prefetch_connection(alive[victim], false);
                         }
@@ -238,13 +221,13 @@ fn changes(criterion: &mut Criterion) {
     let mut map = HashMap::with_capacity_and_hasher(tuples.len(), RandomState::with_seeds(1, 2, 3, 4));
     map.extend(tuples.iter().zip(0_u64..).map(|(tuple, id)| (tuple.canonical(), [id; 14])));
     let mut alive: Vec<Tuple> = tuples.iter().map(|tuple| tuple.canonical()).collect();
-    let mut victims = Random(SEED + 3);
+    let mut victims = fastrand::Rng::with_seed(SEED + 3);
     group.bench_function("hashbrown", |bencher| {
         bencher.iter_batched_ref(
             &mut fresh,
             |bursts| {
                 for tuple in bursts.iter().flatten() {
-                    let victim = victims.below(alive.len());
+                    let victim = victims.usize(..alive.len());
                     map.remove(&alive[victim]);
                     alive[victim] = tuple.canonical();
                     map.insert(alive[victim], [1; 14]);

@@ -52,17 +52,6 @@ impl Storage for Cells {
     }
 }
 
-/// A repeatable stream of numbers.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u32) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let word = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (((word >> 32) * u64::from(limit)) >> 32) as u32
-    }
-}
-
 /// A timer queue under test; the clock begins at 0 and stays far from its wrap.
 trait Timers {
     fn new(places: u32) -> Self;
@@ -134,17 +123,17 @@ impl Timers for Heap {
 }
 
 /// `places` timers, spread over the next minute.
-fn filled<T: Timers>(places: u32, random: &mut Random) -> T {
+fn filled<T: Timers>(places: u32, random: &mut fastrand::Rng) -> T {
     let mut timers = T::new(places);
     for place in 0..places {
-        timers.set(place, 1 + random.below(MINUTE));
+        timers.set(place, 1 + random.u32(..MINUTE));
     }
     timers
 }
 
 /// The time that `count` timers take to come up and be set again.
 fn turn<T: Timers>(places: u32, count: u64) -> Duration {
-    let mut random = Random(1);
+    let mut random = fastrand::Rng::with_seed(1);
     let mut timers: T = filled(places, &mut random);
     let (mut now, mut seen, mut due) = (0, 0, Vec::new());
     let began = Instant::now();
@@ -153,7 +142,7 @@ fn turn<T: Timers>(places: u32, count: u64) -> Duration {
         timers.advance(now, &mut due);
         seen += due.len() as u64;
         for place in due.drain(..) {
-            timers.set(place, now + 1 + random.below(MINUTE));
+            timers.set(place, now + 1 + random.u32(..MINUTE));
         }
     }
     // What came up with the last tick beyond `count` is not to be paid for.
@@ -163,7 +152,7 @@ fn turn<T: Timers>(places: u32, count: u64) -> Duration {
 /// The time that `count` timers take to be brought forward and come up; where they are set for the next
 /// time is part of it, too, so that their number stays.
 fn earlier<T: Timers>(places: u32, count: u64) -> Duration {
-    let mut random = Random(1);
+    let mut random = fastrand::Rng::with_seed(1);
     let mut timers: T = filled(places, &mut random);
     let (mut now, mut due) = (0, Vec::new());
     // As many for each tick as let every timer be brought forward once in half a minute.
@@ -174,15 +163,15 @@ fn earlier<T: Timers>(places: u32, count: u64) -> Duration {
         now += 1;
         timers.advance(now, &mut due);
         for place in due.drain(..) {
-            timers.set(place, now + 1 + random.below(MINUTE));
+            timers.set(place, now + 1 + random.u32(..MINUTE));
         }
         let batch = per_tick.min(left);
         left -= batch;
         for _ in 0..batch {
-            let place = random.below(places);
+            let place = random.u32(..places);
             let ahead = timers.deadline(place) - now;
             if ahead > 1 {
-                timers.bring_forward(black_box(place), now + 1 + random.below(ahead - 1));
+                timers.bring_forward(black_box(place), now + 1 + random.u32(..ahead - 1));
             }
         }
     }

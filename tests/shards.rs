@@ -21,45 +21,33 @@ fn assert_same_with_any_number_of_shards(capture: &Path, arguments: &[&str]) {
     }
 }
 
-/// A generator of numbers (xorshift), so that every run makes the same capture.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
-
 const SEED: u64 = 0x1a57_ac4b;
 const TUPLES: u64 = 400;
 const STEPS: u64 = 6_000;
 
 /// Connections in every stage, fragments of which some are lost, ICMP errors about both, and nonsense.
 fn traffic() -> Script {
-    let mut random = Random(SEED);
+    let mut random = fastrand::Rng::with_seed(SEED);
     let mut stages = vec![0_u8; TUPLES as usize];
     let mut script = Script::new();
     for step in 0..STEPS {
-        let tuple = random.below(TUPLES);
-        script = script.wait(random.below(60)).port(20_000 + tuple as u16);
-        script = match random.below(20) {
+        let tuple = random.u64(..TUPLES);
+        script = script.wait(random.u64(..60)).port(20_000 + tuple as u16);
+        script = match random.u64(..20) {
             0 => {
                 let ports = Ports { source: 20_000 + tuple as u16, destination: 53 };
                 let builder = Builder::v4(CLIENT, SERVER).id(step as u32);
                 let datagram = builder.udp_datagram(ports, &[0; 2_000]);
-                let lost = random.below(6);
+                let lost = random.u64(..6);
                 let mut pieces = builder.fragments(protocol::UDP, &datagram, 504);
                 if (lost as usize) < pieces.len() {
                     pieces.remove(lost as usize);
                 }
                 pieces.into_iter().fold(script, Script::frame)
             }
-            1 => script.udp(random.below(100) as usize),
+            1 => script.udp(random.usize(..100)),
             2 => {
-                let quoted = random.below(2) == 0;
+                let quoted = random.bool();
                 let about = if quoted {
                     script.last().to_vec()
                 } else {
@@ -69,7 +57,7 @@ fn traffic() -> Script {
                 script.frame(error)
             }
             3 => script.client(RST_ACK, 1, 1, 0),
-            4 => script.server(ACK, random.below(30_000) as u32, 1, 10),
+            4 => script.server(ACK, random.u32(..30_000), 1, 10),
             _ => {
                 let stage = &mut stages[tuple as usize];
                 *stage = (*stage + 1) % 8;

@@ -586,21 +586,14 @@ fn random_damage_never_panics_and_never_yields_more_than_the_file_holds() {
         pcap.packet(seed, 0, 40, &data(seed as u8, 40));
     }
     let originals = [pcap.bytes, rich_pcapng(Endian::Little).bytes, rich_pcapng(Endian::Big).bytes];
-    // A fixed sequence (xorshift), so that a failure repeats.
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = move |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state % below as u64) as usize
-    };
+    let mut random = fastrand::Rng::with_seed(1);
     for _ in 0..10_000 {
-        let mut bytes = originals[random(3)].clone();
-        for _ in 0..=random(3) {
-            let at = random(bytes.len());
-            bytes[at] = [0, 1, 4, 0x7f, 0x80, 0xff, random(256) as u8][random(7)];
+        let mut bytes = originals[random.usize(..3)].clone();
+        for _ in 0..=random.usize(..3) {
+            let at = random.usize(..bytes.len());
+            bytes[at] = [0, 1, 4, 0x7f, 0x80, 0xff, random.u8(..)][random.usize(..7)];
         }
-        bytes.truncate(bytes.len() - random(bytes.len() / 4));
+        bytes.truncate(bytes.len() - random.usize(..bytes.len() / 4));
         let (packets, _) = read(&bytes);
         let captured: usize = packets.iter().map(|packet| packet.bytes.len()).sum();
         assert!(captured <= bytes.len());

@@ -22,22 +22,6 @@ fn table(connections: u32) -> Table {
     Table::new(layout, KEYS).expect("memory")
 }
 
-/// SplitMix64: one multiplication-free step of state, two multiplications of mixing; seeded.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.next()) * bound as u128) >> 64) as usize
-    }
-}
-
 /// A tuple that owns its addresses, as a packet does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Tuple {
@@ -49,10 +33,10 @@ struct Tuple {
 
 impl Tuple {
     /// One of not very many, so that equal endpoints, ports and tuples that differ in one word all occur.
-    fn random(random: &mut Random) -> Tuple {
-        let is_v6 = random.below(2) == 0;
+    fn random(random: &mut fastrand::Rng) -> Tuple {
+        let is_v6 = random.bool();
         let mut endpoint = || {
-            let low = random.below(64) as u32;
+            let low = random.u32(..64);
             let address = if is_v6 {
                 // Words chosen so that many addresses have the same fold.
                 let words = [low & 7, low >> 3, low & 7, low >> 3].map(|word| word as u16);
@@ -60,11 +44,11 @@ impl Tuple {
             } else {
                 Ipv4Addr::from(0x0a00_0000 | low).into()
             };
-            (address, random.below(8) as u16)
+            (address, random.u16(..8))
         };
         let (source, destination) = (endpoint(), endpoint());
-        let protocol = [6, 17][random.below(2)];
-        Tuple { source, destination, protocol, zone: random.below(2) as u16 }
+        let protocol = [6, 17][random.usize(..2)];
+        Tuple { source, destination, protocol, zone: random.u16(..2) }
     }
 
     fn v4(source: u32, source_port: u16, destination: u32, destination_port: u16) -> Tuple {
@@ -117,10 +101,10 @@ impl Table {
     }
 
     /// Buckets that a lookup visits, averaged over all that is there and over as many that is not.
-    fn average_visits(&self, random: &mut Random) -> (f64, f64) {
+    fn average_visits(&self, random: &mut fastrand::Rng) -> (f64, f64) {
         let hits: u32 =
             self.scan().map(|index| self.buckets.visits(self.hash_of(index), Some(index.0))).sum();
-        let misses: u32 = (0..self.len()).map(|_| self.buckets.visits(Hash(random.next()), None)).sum();
+        let misses: u32 = (0..self.len()).map(|_| self.buckets.visits(Hash(random.u64(..)), None)).sum();
         (f64::from(hits) / f64::from(self.len()), f64::from(misses) / f64::from(self.len()))
     }
 }
@@ -161,11 +145,11 @@ impl Pair {
         }
     }
 
-    fn remove_any(&mut self, random: &mut Random) {
+    fn remove_any(&mut self, random: &mut fastrand::Rng) {
         if self.order.is_empty() {
             return;
         }
-        let tuple = self.order.swap_remove(random.below(self.order.len()));
+        let tuple = self.order.swap_remove(random.usize(..self.order.len()));
         let (index, _) = self.model.remove(&tuple).expect("the order and the model agree");
         self.table.remove(index);
         assert_eq!(self.table.find_tuple(tuple), None);
@@ -195,13 +179,13 @@ impl Pair {
 
 #[test]
 fn the_table_does_what_a_map_does_up_to_its_capacity() {
-    let mut random = Random(1);
+    let mut random = fastrand::Rng::with_seed(1);
     let mut pair = Pair::new(sized(4_000, 60));
     for round in 0..sized(40, 4) {
         // Rounds that mostly fill and rounds that mostly empty: the capacity is met and left again.
         let inserts_in_ten = if round % 2 == 0 { 7 } else { 4 };
         for _ in 0..sized(20_000, 120) {
-            match random.below(10) {
+            match random.usize(..10) {
                 choice if choice < inserts_in_ten => pair.insert(Tuple::random(&mut random)),
                 9 => {
                     let tuple = Tuple::random(&mut random);
@@ -222,9 +206,9 @@ fn the_table_does_what_a_map_does_up_to_its_capacity() {
 #[test]
 fn a_candidate_is_what_find_finds_but_for_equal_tags() {
     let mut table = table(sized(10_000, 100));
-    let mut random = Random(2);
+    let mut random = fastrand::Rng::with_seed(2);
     for id in 0..u64::from(table.capacity()) {
-        let tuple = Tuple::v4(random.next() as u32, random.next() as u16, random.next() as u32, 80);
+        let tuple = Tuple::v4(random.u32(..), random.u16(..), random.u32(..), 80);
         table.insert_tuple(tuple, id).expect("room");
     }
     let others = table.scan().filter(|&index| table.candidate(table.hash_of(index)) != Some(index)).count();
@@ -417,21 +401,21 @@ fn the_wheel_has_as_many_heads_as_were_asked_for() {
 #[test]
 #[cfg_attr(miri, ignore = "millions of operations")]
 fn millions_of_connections_later_a_search_is_as_short_as_in_a_new_table() {
-    let mut random = Random(3);
+    let mut random = fastrand::Rng::with_seed(3);
     let mut table = table(200_000);
     let mut tuple = || {
-        let (a, b) = (random.next(), random.next());
+        let (a, b) = (random.u64(..), random.u64(..));
         Tuple::v4(a as u32, (a >> 32) as u16, b as u32, (b >> 32) as u16)
     };
     let mut alive: Vec<_> = (0..190_000).map(|id| table.insert_tuple(tuple(), id).expect("room")).collect();
-    let (new_hits, new_misses) = table.average_visits(&mut Random(4));
-    let mut churn = Random(5);
+    let (new_hits, new_misses) = table.average_visits(&mut fastrand::Rng::with_seed(4));
+    let mut churn = fastrand::Rng::with_seed(5);
     for id in 0..4_000_000 {
-        let victim = churn.below(alive.len());
+        let victim = churn.usize(..alive.len());
         table.remove(alive[victim]);
         alive[victim] = table.insert_tuple(tuple(), id).expect("room");
     }
-    let (hits, misses) = table.average_visits(&mut Random(4));
+    let (hits, misses) = table.average_visits(&mut fastrand::Rng::with_seed(4));
     println!("new: {new_hits:.3} {new_misses:.3}, after: {hits:.3} {misses:.3} buckets per hit and miss");
     assert!(hits < new_hits * 1.02, "hits visit {hits:.3}, as new {new_hits:.3}");
     assert!(misses < new_misses * 1.05, "misses visit {misses:.3}, as new {new_misses:.3}");
@@ -469,12 +453,12 @@ fn chosen_tuples_fall_no_closer_together_than_random_ones() {
     for seed in 0..2 {
         for (name, choice) in families {
             let layout = Layout::for_connections(COUNT, 0).expect("a layout");
-            let keys = HashKeys([seed, 1, 2, 3].map(|n| Random(n).next()));
+            let keys = HashKeys([seed, 1, 2, 3].map(|n| fastrand::Rng::with_seed(n).u64(..)));
             let mut table = Table::new(layout, keys).expect("memory");
             for n in 0..COUNT {
                 table.insert_tuple(choice(n), 1).unwrap_or_else(|full| panic!("{name}: {full}"));
             }
-            let (hits, misses) = table.average_visits(&mut Random(6));
+            let (hits, misses) = table.average_visits(&mut fastrand::Rng::with_seed(6));
             // Random tuples: 1.09 and 1.28 at this load.
             assert!(hits < 1.15 && misses < 1.45, "{name}: {hits:.3} {misses:.3} buckets");
         }

@@ -273,20 +273,14 @@ mod tests {
     #[test]
     fn random_segments_agree_with_a_set_of_bytes() {
         for seed in 1..2_000_u64 {
-            let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let mut below = |n: u64| {
-                random ^= random << 13;
-                random ^= random >> 7;
-                random ^= random << 17;
-                random % n
-            };
+            let mut random = fastrand::Rng::with_seed(seed);
             let origin = Seq(u32::MAX - 20);
             let mut stream = Stream::unbroken(origin);
             let mut bytes = [false; 64];
             let mut forgotten = false;
             for _ in 0..12 {
-                let start = below(40) as u32;
-                let end = start + 1 + below(8) as u32;
+                let start = random.u32(..40);
+                let end = start + 1 + random.u32(..8);
                 stream.extend(origin.plus(start), origin.plus(end));
                 bytes[start as usize..end as usize].fill(true);
                 let prefix = bytes.iter().position(|byte| !byte).unwrap() as u32;

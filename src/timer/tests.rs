@@ -66,27 +66,10 @@ impl Storage for Cells {
     }
 }
 
-/// A generator of which all that is asked is that a seed repeats it (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    /// A span of random magnitude: as often some milliseconds as some days.
-    fn span(&mut self, limit: u64) -> u64 {
-        let magnitude = 1 << (1 + self.below(31));
-        self.below(magnitude).min(limit)
-    }
+/// A span of random magnitude: as often some milliseconds as some days.
+fn span(random: &mut fastrand::Rng, limit: u64) -> u64 {
+    let magnitude = 1 << random.u32(1..32);
+    random.u64(..magnitude).min(limit)
 }
 
 const AHEAD: u64 = (1 << 31) - 1;
@@ -102,40 +85,40 @@ struct Pair {
     /// What is filed: place to deadline, not wrapped.
     model: BTreeMap<u32, u64>,
     now: u64,
-    random: Random,
+    random: fastrand::Rng,
 }
 
 impl Pair {
     fn new(seed: u64, start: u64, places: usize) -> Pair {
         let cells = Cells::new(places);
         let wheel = Wheel::new(&cells, tick(start));
-        Pair { cells, wheel, model: BTreeMap::new(), now: start, random: Random(seed) }
+        Pair { cells, wheel, model: BTreeMap::new(), now: start, random: fastrand::Rng::with_seed(seed) }
     }
 
     fn operate(&mut self) {
-        let place = self.random.below(self.cells.links.len() as u64) as u32;
+        let place = self.random.u32(..self.cells.links.len() as u32);
         let filed = self.model.get(&place).copied();
-        match (self.random.below(6), filed) {
+        match (self.random.u64(..6), filed) {
             (0..=2, None) => {
-                let deadline = self.now + self.random.span(AHEAD);
+                let deadline = self.now + span(&mut self.random, AHEAD);
                 self.cells.file(&mut self.wheel, place, tick(deadline));
                 self.model.insert(place, deadline);
             }
             // Long passed when filed: due at the next advance.
             (3, None) => {
-                let deadline = self.now - self.random.below(1_000);
+                let deadline = self.now - self.random.u64(..1_000);
                 self.cells.file(&mut self.wheel, place, tick(deadline));
                 self.model.insert(place, deadline);
             }
             // Later: the wheel is not told.
             (0..=1, Some(deadline)) if deadline >= self.now => {
-                let later = deadline + self.random.span(self.now + AHEAD - deadline);
+                let later = deadline + span(&mut self.random, self.now + AHEAD - deadline);
                 self.cells.deadlines[place as usize].set(tick(later));
                 self.model.insert(place, later);
             }
             // Earlier, or wherever: the wheel is told.
             (2..=3, Some(_)) => {
-                let deadline = self.now + self.random.span(AHEAD);
+                let deadline = self.now + span(&mut self.random, AHEAD);
                 self.cells.deadlines[place as usize].set(tick(deadline));
                 self.wheel.refile(&self.cells, place, tick(deadline));
                 self.model.insert(place, deadline);
@@ -155,10 +138,10 @@ impl Pair {
     fn advance(&mut self) {
         // Not farther than deadlines stay comparable: see `Wheel::advance`.
         let behind = u64::from(self.wheel.behind(tick(self.now)).milliseconds());
-        self.now += self.random.span(AHEAD - 2_000 - behind);
-        let budget = match self.random.below(3) {
-            0 => self.random.below(3) as u32,
-            1 => self.random.below(64) as u32,
+        self.now += span(&mut self.random, AHEAD - 2_000 - behind);
+        let budget = match self.random.u64(..3) {
+            0 => self.random.u32(..3),
+            1 => self.random.u32(..64),
             _ => u32::MAX,
         };
         if let Some(event) = self.wheel.next_event() {

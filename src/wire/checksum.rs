@@ -186,20 +186,8 @@ mod tests {
         sum as u16
     }
 
-    /// A small generator (xorshift), so that every run sees the same bytes.
-    struct Random(u64);
-
-    impl Random {
-        fn next(&mut self) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0
-        }
-
-        fn bytes(&mut self, length: usize) -> Vec<u8> {
-            (0..length).map(|_| self.next() as u8).collect()
-        }
+    fn bytes(random: &mut fastrand::Rng, length: usize) -> Vec<u8> {
+        (0..length).map(|_| random.u8(..)).collect()
     }
 
     #[test]
@@ -209,7 +197,7 @@ mod tests {
 
     #[test]
     fn every_length_at_every_alignment_agrees_with_the_naive_sum() {
-        let bytes = Random(1).bytes(1600 + 64);
+        let bytes = bytes(&mut fastrand::Rng::with_seed(1), 1600 + 64);
         for length in (0..300).chain(1400..1600) {
             for start in 0..32 {
                 let slice = &bytes[start..start + length];
@@ -228,9 +216,9 @@ mod tests {
 
     #[test]
     fn headers_of_fixed_length_agree_with_the_naive_sum() {
-        let mut random = Random(2);
+        let mut random = fastrand::Rng::with_seed(2);
         for _ in 0..100 {
-            let bytes = random.bytes(40);
+            let bytes = bytes(&mut random, 40);
             assert_eq!(Sum::of_array::<20>(bytes.first_chunk().unwrap()).folded(), naive(&bytes[..20]));
             assert_eq!(Sum::of_array::<40>(bytes.first_chunk().unwrap()).folded(), naive(&bytes));
             assert_eq!(Sum::of_array::<7>(bytes.first_chunk().unwrap()).folded(), naive(&bytes[..7]));
@@ -239,11 +227,11 @@ mod tests {
 
     #[test]
     fn pieces_at_even_offsets_add_up_to_the_whole_and_can_be_taken_away_again() {
-        let mut random = Random(3);
+        let mut random = fastrand::Rng::with_seed(3);
         for _ in 0..1000 {
-            let length = random.next() as usize % 3000;
-            let bytes = random.bytes(length);
-            let cut = (random.next() as usize % (length + 1)) & !1;
+            let length = random.usize(..3000);
+            let bytes = bytes(&mut random, length);
+            let cut = (random.usize(..length + 1)) & !1;
             let (front, back) = (Sum::of(&bytes[..cut]), Sum::of(&bytes[cut..]));
             let whole = Sum::of(&bytes);
             assert_eq!(front.plus(back).folded(), whole.folded());
@@ -262,9 +250,9 @@ mod tests {
         let v4 = [10, 0, 0, 1, 192, 168, 255, 254, 0, 6, 0x12, 0x34];
         assert_eq!(Sum::pseudo_v4(0x0a00_0001, 0xc0a8_fffe, 6, 0x1234).folded(), naive(&v4));
 
-        let mut random = Random(4);
+        let mut random = fastrand::Rng::with_seed(4);
         for length in [0_u32, 20, 65_535, 65_536, 1 << 20, u32::MAX] {
-            let bytes = random.bytes(32);
+            let bytes = bytes(&mut random, 32);
             let (source, destination) = (bytes.first_chunk().unwrap(), bytes.last_chunk().unwrap());
             let mut header = bytes.clone();
             header.extend_from_slice(&length.to_be_bytes());
@@ -275,12 +263,12 @@ mod tests {
 
     #[test]
     fn a_full_a_partial_and_a_wrong_checksum_are_told_apart() {
-        let mut random = Random(5);
+        let mut random = fastrand::Rng::with_seed(5);
         for _ in 0..1000 {
-            let length = 20 + random.next() as usize % 100;
-            let mut segment = random.bytes(length);
+            let length = 20 + random.usize(..100);
+            let mut segment = bytes(&mut random, length);
             segment[16..18].fill(0);
-            let pseudo = Sum::pseudo_v4(random.next() as u32, random.next() as u32, 6, segment.len() as u32);
+            let pseudo = Sum::pseudo_v4(random.u32(..), random.u32(..), 6, segment.len() as u32);
 
             let full = pseudo.plus(Sum::of(&segment)).checksum();
             segment[16..18].copy_from_slice(&full.to_be_bytes());
@@ -305,14 +293,14 @@ mod tests {
 
     #[test]
     fn an_incremental_update_equals_a_new_checksum() {
-        let mut random = Random(6);
+        let mut random = fastrand::Rng::with_seed(6);
         for _ in 0..10_000 {
-            let mut bytes = random.bytes(24);
+            let mut bytes = bytes(&mut random, 24);
             let before = Sum::of(&bytes).checksum();
-            let at = (random.next() as usize % 5) * 4;
+            let at = (random.usize(..5)) * 4;
             let old = u32::from_be_bytes(*bytes[at..].first_chunk().unwrap());
             // Few distinct words, so that sums of 0 and 0xffff do occur.
-            let new = [0, u32::MAX, 0xffff_0000, old, random.next() as u32][random.next() as usize % 5];
+            let new = [0, u32::MAX, 0xffff_0000, old, random.u32(..)][random.usize(..5)];
             bytes[at..at + 4].copy_from_slice(&new.to_be_bytes());
             assert_eq!(update32(before, old, new), Sum::of(&bytes).checksum(), "{old:#x} to {new:#x}");
         }

@@ -13,7 +13,6 @@ use lastack::wire::build::{Builder, Tcp};
 
 use crate::connections::{ACK, RST, SYN, SYN_ACK};
 use crate::floods::{SERVER, Target, anybody, client, frame};
-use crate::segments::Random;
 
 const PLACES: u32 = 10_000;
 /// Pairs of segments in a flood.
@@ -33,9 +32,9 @@ enum Pair {
 }
 
 impl Pair {
-    fn frames(self, random: &mut Random) -> [Vec<u8>; 2] {
+    fn frames(self, random: &mut fastrand::Rng) -> [Vec<u8>; 2] {
         let (source, target) = (anybody(random), (SERVER, 443));
-        let [seq, ack] = [(); 2].map(|()| random.next() as u32);
+        let [seq, ack] = [(); 2].map(|()| random.u32(..));
         match self {
             Pair::TwoSyns => [seq, ack].map(|seq| frame(source, target, SYN, seq, 0)),
             Pair::SynAndChallenge => {
@@ -83,7 +82,7 @@ fn states(verdict: &Verdict) -> Option<[State; 2]> {
 }
 
 /// Sends so many pairs.
-fn flood(target: &mut Target, pair: Pair, random: &mut Random, count: u32) {
+fn flood(target: &mut Target, pair: Pair, random: &mut fastrand::Rng, count: u32) {
     for _ in 0..count {
         for frame in pair.frames(random) {
             target.send(&frame);
@@ -100,7 +99,7 @@ fn holders(shard: &Shard) -> usize {
 /// A flood of `pair`s over open connections, which lose segments and restart before and during it.
 fn withstands(pair: Pair) {
     let mut target = Target::with_places(PLACES, tcp::Policy::DEFAULT);
-    let mut random = Random::new(21);
+    let mut random = fastrand::Rng::with_seed(21);
     let (losing, restarting) = (0..CLIENTS, CLIENTS..2 * CLIENTS);
     for number in 0..2 * CLIENTS {
         target.open(number);
@@ -150,7 +149,7 @@ fn a_flood_of_streams_that_begin_with_a_hole_takes_no_memory_of_what_is_open() {
 #[test]
 fn what_a_handshake_needs_to_remember_outlasts_a_share_of_newer_ones() {
     let mut target = Target::with_places(PLACES, tcp::Policy::DEFAULT);
-    let mut random = Random::new(22);
+    let mut random = fastrand::Rng::with_seed(22);
     let share = PLACES.div_ceil(16) / 4;
     for (number, newer, passes) in [(1, share - 1, true), (2, share, false)] {
         flood(&mut target, Pair::TwoSyns, &mut random, 1000);

@@ -14,7 +14,6 @@ use lastack::wire::build::{Builder, Tcp};
 use lastack::wire::{Flags, Ports, Seq, protocol};
 
 use crate::connections::{ACK, FIN_ACK, Numbers, SYN, SYN_ACK, arrival_of, settings};
-use crate::segments::Random;
 
 const PLACES: u32 = 4096;
 pub(crate) const SERVER: [u8; 4] = [10, 0, 0, 2];
@@ -107,8 +106,8 @@ impl Target {
 }
 
 /// A source that nobody answers.
-pub(crate) fn anybody(random: &mut Random) -> ([u8; 4], u16) {
-    let number = random.next();
+pub(crate) fn anybody(random: &mut fastrand::Rng) -> ([u8; 4], u16) {
+    let number = random.u64(..);
     let address =
         [(192 + (number & 15)) as u8, (number >> 8) as u8, (number >> 16) as u8, (number >> 24) as u8];
     (address, (number >> 32) as u16 | 1)
@@ -118,9 +117,9 @@ const CONFIRMED: u32 = PLACES / 2;
 const FLOOD: u32 = 6 * PLACES;
 
 /// Six times the table of what `flood` makes, over `CONFIRMED` connections; every hundredth time a client comes.
-fn withstands(policy: tcp::Policy, mut flood: impl FnMut(&mut Random) -> Vec<u8>) -> Target {
+fn withstands(policy: tcp::Policy, mut flood: impl FnMut(&mut fastrand::Rng) -> Vec<u8>) -> Target {
     let mut target = Target::new(policy);
-    let mut random = Random::new(11);
+    let mut random = fastrand::Rng::with_seed(11);
     for number in 0..CONFIRMED {
         target.open(number);
     }
@@ -141,9 +140,7 @@ fn withstands(policy: tcp::Policy, mut flood: impl FnMut(&mut Random) -> Vec<u8>
 
 #[test]
 fn a_flood_of_syns_costs_no_connection_and_lets_new_ones_in() {
-    withstands(tcp::Policy::DEFAULT, |random| {
-        frame(anybody(random), (SERVER, 443), SYN, random.next() as u32, 0)
-    });
+    withstands(tcp::Policy::DEFAULT, |random| frame(anybody(random), (SERVER, 443), SYN, random.u32(..), 0));
 }
 
 #[test]
@@ -167,7 +164,7 @@ fn a_flood_of_pings_costs_no_connection_and_lets_new_ones_in() {
 #[test]
 fn a_flood_of_acks_that_are_picked_up_displaces_nothing_but_itself() {
     withstands(tcp::Policy::DEFAULT, |random| {
-        frame(anybody(random), (SERVER, 443), ACK, random.next() as u32, random.next() as u32)
+        frame(anybody(random), (SERVER, 443), ACK, random.u32(..), random.u32(..))
     });
 }
 
@@ -175,13 +172,13 @@ fn a_flood_of_acks_that_are_picked_up_displaces_nothing_but_itself() {
 #[test]
 fn what_answers_a_flood_of_acks_by_rst_confirms_nothing() {
     let mut target = Target::new(tcp::Policy::DEFAULT);
-    let mut random = Random::new(12);
+    let mut random = fastrand::Rng::with_seed(12);
     for number in 0..CONFIRMED {
         target.open(number);
     }
     for _ in 0..FLOOD {
-        let (source, ack) = (anybody(&mut random), random.next() as u32);
-        target.send(&frame(source, (SERVER, 443), ACK, random.next() as u32, ack));
+        let (source, ack) = (anybody(&mut random), random.u32(..));
+        target.send(&frame(source, (SERVER, 443), ACK, random.u32(..), ack));
         target.send(&frame((SERVER, 443), source, Flags::RST, ack, 0));
     }
     target.open(CONFIRMED);
@@ -192,7 +189,7 @@ fn what_answers_a_flood_of_acks_by_rst_confirms_nothing() {
 #[test]
 fn without_loose_a_flood_of_acks_takes_no_place_at_all() {
     let mut target = Target::new(tcp::Policy { loose: false, ..tcp::Policy::DEFAULT });
-    let mut random = Random::new(13);
+    let mut random = fastrand::Rng::with_seed(13);
     for _ in 0..FLOOD {
         let verdict = target.send(&frame(anybody(&mut random), (SERVER, 443), ACK, 7, 7));
         assert_eq!(verdict.action, Action::Drop);
@@ -203,7 +200,7 @@ fn without_loose_a_flood_of_acks_takes_no_place_at_all() {
 #[test]
 fn syn_acks_and_rsts_out_of_nowhere_take_no_place_even_if_loose() {
     let mut target = Target::new(tcp::Policy::DEFAULT);
-    let mut random = Random::new(14);
+    let mut random = fastrand::Rng::with_seed(14);
     for _ in 0..FLOOD / 2 {
         let source = anybody(&mut random);
         for flags in [SYN_ACK, Flags::RST] {
@@ -246,7 +243,7 @@ fn connections_in_time_wait_pile_up_to_their_limit_and_make_room_for_new_ones() 
 fn a_flood_of_fragments_is_held_to_its_limit_and_takes_no_place() {
     let mut target = Target::new(tcp::Policy::DEFAULT);
     target.open(1);
-    let mut random = Random::new(15);
+    let mut random = fastrand::Rng::with_seed(15);
     for id in 0..FLOOD {
         let (source, _) = anybody(&mut random);
         let piece = Builder::v4(source, SERVER).id(id).fragment(protocol::UDP, 0, true, &[0; 64]);
@@ -301,8 +298,8 @@ fn fill(keys: [u64; 4], tuples: &[Tuple]) -> Filling {
 const CHOSEN: u32 = 1 << 16;
 
 fn random_tuples(seed: u64) -> Vec<Tuple> {
-    let mut random = Random::new(seed);
-    let mut end = || (random.next() as u32, random.next() as u16);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut end = || (random.u32(..), random.u16(..));
     (0..CHOSEN).map(|_| (end(), end())).collect()
 }
 

@@ -15,33 +15,15 @@ use std::path::{Path, PathBuf};
 
 use lastack::tcp;
 
-/// splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    fn bytes(&mut self, most: u64) -> Vec<u8> {
-        let count = self.next() % most;
-        (0..count).map(|_| self.next() as u8).collect()
-    }
-}
-
 /// The input of one seed: a policy that is rarely far from the defaults, and up to about sixty choices.
 fn input(seed: u64) -> Vec<u8> {
-    let mut random = Random(seed);
-    let mut bytes = random.bytes(160);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut bytes: Vec<u8> = (0..random.u64(..160)).map(|_| random.u8(..)).collect();
     // One bit in four of the switches, so that most sequences meet one unusual decision and not all at once.
     for byte in bytes.iter_mut().take(2) {
-        *byte &= random.next() as u8;
+        *byte &= random.u8(..);
     }
-    if let Some(kind) = bytes.get_mut(2).filter(|_| !random.next().is_multiple_of(4)) {
+    if let Some(kind) = bytes.get_mut(2).filter(|_| random.u8(..4) > 0) {
         *kind &= 0x7f;
     }
     bytes
@@ -196,13 +178,13 @@ fn the_corpus_of_scenarios_holds() {
 }
 
 /// Lines of a corpus, some of them spoilt, in any order and number.
-fn shuffled(lines: &[String], random: &mut Random) -> Vec<u8> {
+fn shuffled(lines: &[String], random: &mut fastrand::Rng) -> Vec<u8> {
     let mut text = Vec::new();
-    for _ in 0..random.next() % 12 {
-        let mut line = lines[random.next() as usize % lines.len()].clone().into_bytes();
-        if random.next().is_multiple_of(4) && !line.is_empty() {
-            let at = random.next() as usize % line.len();
-            line[at] = random.next() as u8;
+    for _ in 0..random.u64(..12) {
+        let mut line = lines[random.usize(..lines.len())].clone().into_bytes();
+        if random.u8(..4) == 0 && !line.is_empty() {
+            let at = random.usize(..line.len());
+            line[at] = random.u8(..);
         }
         text.extend(line);
         text.push(b'\n');
@@ -222,7 +204,7 @@ fn random_scenarios_can_be_sent_or_are_refused_with_a_place() {
     let lines = lines("scenario");
     let head = "scenario: Anything.\nshows: nothing\n";
     for seed in seeds(3_000) {
-        let mut random = Random(seed);
+        let mut random = fastrand::Rng::with_seed(seed);
         let text = shuffled(&lines, &mut random);
         println!("alone: LASTACK_SEED={seed} cargo test --test properties random_scenarios");
         scenario::check(&text);
@@ -235,7 +217,7 @@ fn random_scenarios_can_be_sent_or_are_refused_with_a_place() {
 fn random_configurations_are_read_and_printed_alike_or_refused_with_a_place() {
     let lines = lines("configuration");
     for seed in seeds(3_000) {
-        let mut random = Random(seed);
+        let mut random = fastrand::Rng::with_seed(seed);
         println!("alone: LASTACK_SEED={seed} cargo test --test properties random_configurations");
         configuration::check(&shuffled(&lines, &mut random));
     }

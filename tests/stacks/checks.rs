@@ -7,8 +7,9 @@
 //!
 //! Some things nobody but an endpoint can know, and quiet moments at which they are so are counted but not compared:
 //!
-//! - an RST was lost, damaged or without effect (`is_troubled`): RSTs are not repeated, so one side is gone and the other
-//!   side does not know (RFC 9293 section 3.5.1);
+//! - an RST was lost, damaged or without effect, or ended an incarnation that began while it was under way behind the
+//!   tracker (`is_troubled`): RSTs are not repeated, so one side is gone and the other side does not know (RFC 9293
+//!   section 3.5.1);
 //! - 2 MSL is over at the one, and not yet at the other: both count from the same segment's passage, which came to
 //!   the tracker first; or every copy of the last FIN was lost before the tracker for so long. That end is held against the other by itself, to the millisecond: [`World::check_ends`];
 //! - whether FINs crossed, where no FIN says so: CLOSE sends none before everything else was sent (section 3.10.4), or

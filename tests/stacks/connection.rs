@@ -20,11 +20,13 @@ pub(crate) struct Connection {
     pub(crate) under_way: u32,
     /// When a packet reached an endpoint last.
     pub(crate) last_delivery: u64,
-    /// An RST was lost, damaged, or without effect where it arrived: nobody repeats it, so from now on nobody but
-    /// its sender can know (RFC 9293 section 3.5.1).
+    /// An RST was lost, damaged, without effect where it arrived, or meant for an earlier incarnation than it met: nobody
+    /// repeats it, so from now on nobody but its sender can know (RFC 9293 section 3.5.1).
     pub(crate) is_troubled: bool,
     /// RSTs that the tracker has let through.
     pub(crate) resets: u32,
+    /// Their packets' numbers: those of the entry in the table now, and those of the ones before it.
+    pub(crate) resets_by_entry: [Vec<u64>; 2],
     /// An application has given a half-open connection up.
     pub(crate) was_given_up: bool,
     /// The tracker's time for it was over before an endpoint was done.

@@ -13,7 +13,7 @@ use lastack::time::{Span, Time};
 use lastack::wire::{Checks, Frame, Link, protocol};
 use lastack::{flow, fragments};
 
-use crate::random::Random;
+use crate::random::Draw;
 
 /// An endpoint's address and port.
 pub(crate) type Socket = (IpAddr, u16);
@@ -66,7 +66,7 @@ pub(crate) struct Middle {
 
 impl Middle {
     /// A tracker whose clock stands at `now` milliseconds.
-    pub(crate) fn new(random: &mut Random, now: u64) -> Middle {
+    pub(crate) fn new(random: &mut fastrand::Rng, now: u64) -> Middle {
         let mut policy = Policy::DEFAULT;
         policy.timeouts.msl = Span::from_milliseconds(MSL);
         // smoltcp repeats a FIN for ever; a tracker that gives up before it does is not what is tested here.
@@ -84,7 +84,7 @@ impl Middle {
             number: 0,
         };
         let layout = Shard::layout_for_connections(CAPACITY).unwrap();
-        let keys = HashKeys(std::array::from_fn(|_| random.next()));
+        let keys = HashKeys(std::array::from_fn(|_| random.u64(..)));
         let shard = Shard::new(layout, keys, settings, time(now).tick()).unwrap();
         Middle { shard, heard: Heard::default(), on_ethernet: random.chance(50), fed: 0, policy }
     }

@@ -8,7 +8,7 @@
 //! A hop loses, repeats, damages and delays. Delays differ from packet to packet, so packets also overtake
 //! each other. No packet lives for longer than [`LONGEST_LIFE`]: RFC 9293's MSL is a promise of the network.
 
-use crate::random::Random;
+use crate::random::Draw;
 
 /// The longest that a packet can be under way, in milliseconds: less than the MSL of 5 s.
 pub(crate) const LONGEST_LIFE: u64 = 2_000;
@@ -43,21 +43,21 @@ pub(crate) struct Copy {
 
 impl Faults {
     /// A hop of which nothing bad is to be told but its length.
-    pub(crate) fn none(random: &mut Random) -> Faults {
-        Faults { delay: random.between(1, 40), ..Faults::default() }
+    pub(crate) fn none(random: &mut fastrand::Rng) -> Faults {
+        Faults { delay: random.u64(1..=40), ..Faults::default() }
     }
 
     /// A hop that is bad, `severity` from 1 to 3.
-    pub(crate) fn some(random: &mut Random, severity: u64) -> Faults {
-        let mut percent = |most: u64| if random.chance(60) { random.between(1, most) } else { 0 };
+    pub(crate) fn some(random: &mut fastrand::Rng, severity: u64) -> Faults {
+        let mut percent = |most: u64| if random.chance(60) { random.u64(1..=most) } else { 0 };
         let (loss, repetition, overtaking, damage) =
             (percent(4 * severity), percent(4 * severity), percent(6 * severity), percent(2 * severity));
-        let jitter = if random.chance(50) { random.below(30 * severity) } else { 0 };
-        Faults { delay: random.between(1, 60), jitter, loss, repetition, overtaking, damage }
+        let jitter = if random.chance(50) { random.u64(..30 * severity) } else { 0 };
+        Faults { delay: random.u64(1..=60), jitter, loss, repetition, overtaking, damage }
     }
 
     /// Sends `bytes` over the hop. What must not be lost (`is_safe`) is neither lost nor damaged.
-    pub(crate) fn carry(&self, bytes: &[u8], is_safe: bool, random: &mut Random) -> Passage {
+    pub(crate) fn carry(&self, bytes: &[u8], is_safe: bool, random: &mut fastrand::Rng) -> Passage {
         let mut passage = Passage::default();
         if !is_safe && random.chance(self.loss) {
             passage.lost = true;
@@ -65,12 +65,12 @@ impl Faults {
         }
         passage.repeated = random.chance(self.repetition);
         for number in 0..=u64::from(passage.repeated) {
-            let mut after = self.delay + random.below(self.jitter + 1);
+            let mut after = self.delay + random.u64(..self.jitter + 1);
             if number > 0 {
-                after += random.below(300);
+                after += random.u64(..300);
             }
             if random.chance(self.overtaking) {
-                after += random.between(20, 400);
+                after += random.u64(20..=400);
                 passage.overtaken = true;
             }
             let mut copy = bytes.to_vec();
@@ -86,11 +86,11 @@ impl Faults {
 
 /// Flips a bit, or two that lie side by side in one byte: the Internet checksum (RFC 1071) always notices, where
 /// it covers them.
-fn damage(bytes: &mut [u8], random: &mut Random) {
+fn damage(bytes: &mut [u8], random: &mut fastrand::Rng) {
     // Headers are short and payloads long: half of the hits go into the first 60 bytes.
     let range = if random.chance(50) { bytes.len().min(60) } else { bytes.len() };
-    let place = random.below(range as u64) as usize;
-    let bit = random.below(8);
+    let place = random.usize(..range);
+    let bit = random.u64(..8);
     bytes[place] ^= 1 << bit;
     if bit < 7 && random.chance(30) {
         bytes[place] ^= 2 << bit;

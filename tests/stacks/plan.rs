@@ -5,7 +5,7 @@
 
 use crate::endpoint::Traits;
 use crate::network::Faults;
-use crate::random::Random;
+use crate::random::Draw;
 
 /// Whose side something is: the one that connects, or the one that listens.
 pub(crate) const CLIENT: usize = 0;
@@ -120,17 +120,17 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn draw(random: &mut Random, assassination: bool) -> Plan {
+    pub(crate) fn draw(random: &mut fastrand::Rng, assassination: bool) -> Plan {
         let kind = random.pick(&Kind::DRAWN);
         let is_v6 = random.chance(40);
-        let severity = random.below(4);
+        let severity = random.u64(..4);
         let faults = std::array::from_fn(|_| {
             std::array::from_fn(|_| {
                 if severity == 0 { Faults::none(random) } else { Faults::some(random, severity) }
             })
         });
         let timestamps = random.chance(50);
-        let mtu = random.between(if is_v6 { 1280 } else { 576 }, 1500) as usize;
+        let mtu = random.usize(if is_v6 { 1280 } else { 576 }..=1500);
         let path = Path { mtu, is_clean: severity == 0, timestamps, assassination };
         let traits = std::array::from_fn(|side| draw_traits(random, kind, side, path));
         let scripts = draw_scripts(random, kind, path.is_clean);
@@ -138,7 +138,7 @@ impl Plan {
     }
 
     /// The scripts of the second incarnation.
-    pub(crate) fn redraw_scripts(&mut self, random: &mut Random) {
+    pub(crate) fn redraw_scripts(&mut self, random: &mut fastrand::Rng) {
         let first = random.pick(&[CLIENT, SERVER]);
         self.scripts = draw_scripts(random, Kind::ClosesFirst(first), false);
     }
@@ -158,17 +158,17 @@ struct Path {
     assassination: bool,
 }
 
-fn draw_traits(random: &mut Random, kind: Kind, side: usize, path: Path) -> Traits {
+fn draw_traits(random: &mut fastrand::Rng, kind: Kind, side: usize, path: Path) -> Traits {
     let reads_slowly = kind == Kind::ReadsSlowly(side);
     let receive = if reads_slowly {
-        random.between(16, 700)
+        random.u64(16..=700)
     } else if random.chance(25) {
-        random.between(66_000, 300_000)
+        random.u64(66_000..=300_000)
     } else {
-        random.between(1_000, 40_000)
+        random.u64(1_000..=40_000)
     };
     // More than 65,535 bytes are in flight only where both buffers have room for them.
-    let send = if random.chance(25) { random.between(66_000, 200_000) } else { random.between(200, 20_000) };
+    let send = if random.chance(25) { random.u64(66_000..=200_000) } else { random.u64(200..=20_000) };
     // smoltcp has no window probes, and an ACK in CLOSE_WAIT or LAST_ACK makes it forget its retransmission timer:
     // where segments are lost or windows close, keep-alives have to stand in.
     let needs_it = !path.is_clean || matches!(kind, Kind::ReadsSlowly(_) | Kind::KeepsAlive(_));
@@ -176,40 +176,40 @@ fn draw_traits(random: &mut Random, kind: Kind, side: usize, path: Path) -> Trai
     Traits {
         buffers: [receive as usize, send as usize],
         mtu: path.mtu,
-        keep_alive: keeps_alive.then(|| random.between(700, 3_000)),
+        keep_alive: keeps_alive.then(|| random.u64(700..=3_000)),
         timestamps: path.timestamps,
         nagle: random.chance(70),
-        ack_delay: random.chance(70).then(|| random.between(1, 40)),
-        seed: if random.chance(25) { random.pick(&WRAPPING_SEEDS) } else { random.next() },
+        ack_delay: random.chance(70).then(|| random.u64(1..=40)),
+        seed: if random.chance(25) { random.pick(&WRAPPING_SEEDS) } else { random.u64(..) },
         assassination: path.assassination,
     }
 }
 
-fn size(random: &mut Random, kind: Kind, is_clean: bool) -> u64 {
+fn size(random: &mut fastrand::Rng, kind: Kind, is_clean: bool) -> u64 {
     // A few bytes at a time: more would take hours.
     if matches!(kind, Kind::ReadsSlowly(_)) {
-        return random.below(4_000);
+        return random.u64(..4_000);
     }
-    match random.below(40) {
+    match random.u64(..40) {
         // Without congestion control, loss and long streams do not go together.
-        0 if is_clean => random.between(60_000, 300_000),
+        0 if is_clean => random.u64(60_000..=300_000),
         0..=4 => 0,
-        5..=20 => random.between(1, 600),
-        21..=36 => random.between(600, 12_000),
-        _ => random.between(12_000, 60_000),
+        5..=20 => random.u64(1..=600),
+        21..=36 => random.u64(600..=12_000),
+        _ => random.u64(12_000..=60_000),
     }
 }
 
 /// A pause: none, short, or long enough for quiet.
-fn pause(random: &mut Random) -> Step {
-    Step::Pause(match random.below(4) {
+fn pause(random: &mut fastrand::Rng) -> Step {
+    Step::Pause(match random.u64(..4) {
         0 | 1 => 0,
-        2 => random.between(1, 300),
-        _ => random.between(1_000, 5_000),
+        2 => random.u64(1..=300),
+        _ => random.u64(1_000..=5_000),
     })
 }
 
-fn draw_scripts(random: &mut Random, kind: Kind, is_clean: bool) -> [Script; 2] {
+fn draw_scripts(random: &mut fastrand::Rng, kind: Kind, is_clean: bool) -> [Script; 2] {
     use Step::*;
     let mut steps: [Vec<Step>; 2] = [Vec::new(), Vec::new()];
     for side in &mut steps {
@@ -228,36 +228,36 @@ fn draw_scripts(random: &mut Random, kind: Kind, is_clean: bool) -> [Script; 2] 
         }
         Kind::KeepsAlive(first) => {
             steps[first].extend([
-                Pause(random.between(4_000, 15_000)),
+                Pause(random.u64(4_000..=15_000)),
                 Send(size(random, kind, is_clean)),
                 Close,
                 AwaitEnd,
             ]);
-            steps[1 - first].extend([AwaitEnd, Pause(random.between(0, 9_000)), Close]);
+            steps[1 - first].extend([AwaitEnd, Pause(random.u64(0..=9_000)), Close]);
         }
         Kind::BothClose | Kind::OpensSimultaneously => {
-            let at = random.between(1_000, 4_000);
+            let at = random.u64(1_000..=4_000);
             for side in &mut steps {
-                side.extend([Until(at + random.below(40)), Close, AwaitEnd]);
+                side.extend([Until(at + random.u64(..40)), Close, AwaitEnd]);
             }
         }
         Kind::HalfClose(first) => {
             let last = 1 - first;
-            steps[first] = vec![pause(random), Send(random.between(0, 300)), Close, AwaitEnd];
-            steps[last] = vec![AwaitEnd, pause(random), Send(random.between(2_000, 60_000)), pause(random)];
+            steps[first] = vec![pause(random), Send(random.u64(0..=300)), Close, AwaitEnd];
+            steps[last] = vec![AwaitEnd, pause(random), Send(random.u64(2_000..=60_000)), pause(random)];
             steps[last].extend([Send(size(random, kind, is_clean)), pause(random), Close]);
         }
         Kind::Aborts(side) => {
-            abort[side] = Some(random.between(0, 4_000));
+            abort[side] = Some(random.u64(0..=4_000));
             steps[side].extend([AwaitEnd, Close]);
             steps[1 - side].extend([pause(random), Close, AwaitEnd]);
         }
         Kind::BothAbort => {
-            let at = random.between(100, 3_000);
-            abort = [Some(at), Some(at + random.below(150))];
+            let at = random.u64(100..=3_000);
+            abort = [Some(at), Some(at + random.u64(..150))];
         }
         Kind::Abandons => {
-            abort[CLIENT] = Some(random.below(400));
+            abort[CLIENT] = Some(random.u64(..400));
             steps[SERVER].extend([AwaitEnd, Close]);
         }
         Kind::Refused => {}
@@ -265,12 +265,8 @@ fn draw_scripts(random: &mut Random, kind: Kind, is_clean: bool) -> [Script; 2] 
     let mut script = |steps: Vec<Step>, abort, side| Script {
         steps,
         abort,
-        read: if kind == Kind::ReadsSlowly(side) { random.between(20, 300) } else { 1 << 20 },
-        interval: if kind == Kind::ReadsSlowly(side) {
-            random.between(20, 120)
-        } else {
-            random.between(1, 30)
-        },
+        read: if kind == Kind::ReadsSlowly(side) { random.u64(20..=300) } else { 1 << 20 },
+        interval: if kind == Kind::ReadsSlowly(side) { random.u64(20..=120) } else { random.u64(1..=30) },
     };
     let [client, server] = steps;
     [script(client, abort[0], CLIENT), script(server, abort[1], SERVER)]

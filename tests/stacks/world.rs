@@ -23,7 +23,7 @@ use crate::endpoint::{Delivery, Endpoint, Traits, initial_of_seed};
 use crate::middle::{Middle, Socket};
 use crate::network::LONGEST_LIFE;
 use crate::plan::{CLIENT, Kind, Plan, SERVER, WRAPPING_SEEDS};
-use crate::random::Random;
+use crate::random::Draw;
 use crate::segment::{self, Seen, is_before};
 
 /// How many connections share a world.
@@ -102,7 +102,7 @@ pub(crate) enum Story {
 
 /// The whole simulation.
 pub(crate) struct World {
-    random: Random,
+    random: fastrand::Rng,
     pub(crate) now: u64,
     epoch: u64,
     queue: BinaryHeap<Filed>,
@@ -118,9 +118,9 @@ const NAMES: [&str; 2] = ["client", "server"];
 
 impl World {
     pub(crate) fn new(seed: u64, story: Story) -> World {
-        let mut random = Random::new(seed);
+        let mut random = fastrand::Rng::with_seed(seed);
         // The tracker's ticks have 32 bits: in some worlds they wrap.
-        let epoch = if random.chance(30) { (1 << 32) - random.below(20_000) } else { random.below(1 << 31) };
+        let epoch = if random.chance(30) { (1 << 32) - random.u64(..20_000) } else { random.u64(..1 << 31) };
         let middle = Middle::new(&mut random, epoch);
         let mut world = World {
             random,
@@ -135,7 +135,7 @@ impl World {
             story,
         };
         for number in 0..CONNECTIONS {
-            let started = epoch + world.random.below(3_000);
+            let started = epoch + world.random.u64(..3_000);
             let connection = world.draw(number, started);
             world.connections.push(connection);
             world.file(started, Event::Start(number));
@@ -152,7 +152,7 @@ impl World {
             Endpoint::new(client, server, plan.traits[CLIENT], started),
             Endpoint::new(server, client, plan.traits[SERVER], started),
         ];
-        let salt = random.next();
+        let salt = random.u64(..);
         let applications = [CLIENT, SERVER]
             .map(|side| Application::new(plan.scripts[side].clone(), salt + side as u64, started));
         Connection {
@@ -166,6 +166,7 @@ impl World {
             last_delivery: started,
             is_troubled: false,
             resets: 0,
+            resets_by_entry: [Vec::new(), Vec::new()],
             was_given_up: false,
             was_outlived: false,
             fins: [Fin::default(); 2],
@@ -321,7 +322,7 @@ impl World {
             let states = self.connections[number].states();
             return Err(self.failure(number, format!("does not end: {states:?}")));
         }
-        let next = self.now + self.random.between(40, 900);
+        let next = self.now + self.random.u64(40..=900);
         self.file(next, Event::Look(number));
         Ok(())
     }
@@ -512,8 +513,13 @@ impl World {
         // Picked up in mid-stream, after 2 MSL were over.
         connection.was_outlived |=
             verdict.class == Class::New && !seen.syn && connection.time_wait.tracked.is_some();
+        if verdict.class == Class::New {
+            let [now, before] = &mut connection.resets_by_entry;
+            before.append(now);
+        }
         if seen.rst {
             connection.resets += 1;
+            connection.resets_by_entry[0].push(packet.number);
             connection.is_troubled |= verdict.reason == Some(Reason::Tcp(tcp::Refusal::RstNotExact));
             if after == Some([State::Closed; 2]) && before != after {
                 self.coverage.event("RST acted on");
@@ -563,6 +569,8 @@ impl World {
             let was_open = !matches!(before, State::Closed | State::Listen | State::TimeWait);
             connection.is_troubled |=
                 was_open && tracked.is_some_and(|states| states[side] == State::TimeWait);
+            // A copy of the SYN was under way as well, and has begun another incarnation.
+            connection.is_troubled |= was_open && connection.resets_by_entry[1].contains(&packet.number);
         }
         if before == State::SynSent && after == State::SynReceived {
             self.coverage.event("SYNs crossed");
@@ -602,7 +610,7 @@ impl World {
         let may_reopen = matches!(connection.plan.kind, Kind::Reopens(_)) && connection.incarnations == 1;
         if may_reopen && states.contains(&State::TimeWait) {
             if connection.reopens_at.is_none() {
-                let at = self.now + self.random.below(8_000);
+                let at = self.now + self.random.u64(..8_000);
                 connection.reopens_at = Some(at);
                 self.file(at, Event::Reopen(number));
             }
@@ -631,7 +639,7 @@ impl World {
         let assassination = self.middle.policy.time_wait_assassination;
         let connection = &mut self.connections[number];
         connection.plan.redraw_scripts(&mut self.random);
-        let server_seed = self.random.next();
+        let server_seed = self.random.u64(..);
         for (side, seed) in [seed, server_seed].into_iter().enumerate() {
             let traits = Traits { seed, assassination, ..connection.plan.traits[side] };
             connection.ends[side].renew(traits, now);
@@ -659,7 +667,7 @@ impl World {
             && self.middle.policy.time_wait_reuse == tcp::TimeWaitReuse::Rfc6191;
         let old = connection.ends[CLIENT].send_next();
         loop {
-            let seed = self.random.next();
+            let seed = self.random.u64(..);
             if by_timestamps || is_before(old, initial_of_seed(seed)) {
                 return seed;
             }

@@ -22,41 +22,16 @@ use super::veth::{in_new_namespace, wire};
 const ZONE: u16 = 7;
 const WORKERS: [u32; 3] = [2, 3, 16];
 
-/// Numbers without pattern from a seed: xorshift64*.
-struct Random(u64);
+fn bytes(random: &mut fastrand::Rng, count: usize) -> Vec<u8> {
+    (0..count).map(|_| random.u8(..)).collect()
+}
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
-    }
+fn array<const N: usize>(random: &mut fastrand::Rng) -> [u8; N] {
+    std::array::from_fn(|_| random.u8(..))
+}
 
-    /// A number below `bound`.
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    fn one_in(&mut self, bound: usize) -> bool {
-        self.below(bound) == 0
-    }
-
-    fn byte(&mut self) -> u8 {
-        self.next() as u8
-    }
-
-    fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.byte()).collect()
-    }
-
-    fn array<const N: usize>(&mut self) -> [u8; N] {
-        std::array::from_fn(|_| self.byte())
-    }
-
-    fn ports(&mut self) -> Ports {
-        Ports { source: self.next() as u16, destination: self.next() as u16 }
-    }
+fn ports(random: &mut fastrand::Rng) -> Ports {
+    Ports { source: random.u16(..), destination: random.u16(..) }
 }
 
 fn trials() -> [(u32, Trial); 3] {
@@ -363,9 +338,9 @@ fn frames_of_all_kinds_whole_and_damaged_get_the_worker_of_the_engine() {
     let trials = trials();
     let (mut differ, mut with_addresses) = (0, 0);
     for seed in 1..=FRAMES as u64 {
-        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut random = fastrand::Rng::with_seed(seed);
         let mut frame = frame_of_any_kind(&mut random);
-        if random.one_in(2) {
+        if random.bool() {
             damage(&mut frame, &mut random);
         }
         with_addresses += usize::from(parsed(&frame).addresses != Addresses::None);
@@ -376,73 +351,73 @@ fn frames_of_all_kinds_whole_and_damaged_get_the_worker_of_the_engine() {
     assert!(differ < FRAMES / 50, "what may differ does so too often");
 }
 
-fn frame_of_any_kind(random: &mut Random) -> Vec<u8> {
+fn frame_of_any_kind(random: &mut fastrand::Rng) -> Vec<u8> {
     let mut builder = builder_of_any_kind(random);
-    for _ in 0..[0, 0, 0, 1, 2, 5][random.below(6)] {
-        builder = builder.vlan(random.next() as u16);
+    for _ in 0..[0, 0, 0, 1, 2, 5][random.usize(..6)] {
+        builder = builder.vlan(random.u16(..));
     }
-    match random.below(8) {
+    match random.usize(..8) {
         0 | 1 => {
-            let ports = random.ports();
+            let ports = ports(random);
             let tcp = Tcp {
-                flags: Flags(random.byte() & 0x3f),
-                seq: Seq(random.next() as u32),
+                flags: Flags(random.u8(..) & 0x3f),
+                seq: Seq(random.u32(..)),
                 ..Tcp::new(ports.source, ports.destination)
             };
-            let payload = random.below(90);
-            builder.tcp(&tcp, &random.bytes(payload))
+            let payload = random.usize(..90);
+            builder.tcp(&tcp, &bytes(random, payload))
         }
         2 => {
-            let (ports, length) = (random.ports(), random.below(90));
-            builder.udp(ports, &random.bytes(length))
+            let (ports, length) = (ports(random), random.usize(..90));
+            builder.udp(ports, &bytes(random, length))
         }
-        3 => builder.icmp(random.byte(), random.byte(), random.array(), &[0; 12]),
+        3 => builder.icmp(random.u8(..), random.u8(..), array(random), &[0; 12]),
         4 => {
-            let kind = [1, 2, 3, 4, 5, 11, 12][random.below(7)];
+            let kind = [1, 2, 3, 4, 5, 11, 12][random.usize(..7)];
             let quoted = frame_without_tags(random);
-            let length = random.below(packet_of(&quoted).len() + 1);
+            let length = random.usize(..packet_of(&quoted).len() + 1);
             builder.icmp(kind, 0, [0; 4], &packet_of(&quoted)[..length])
         }
         5 => {
-            let (offset, length) = (random.below(1 << 13) as u32 * 8, random.below(90));
-            let number = [6, 17, 1, 58, 44, 60][random.below(6)];
+            let (offset, length) = (random.u32(..1 << 13) * 8, random.usize(..90));
+            let number = [6, 17, 1, 58, 44, 60][random.usize(..6)];
             builder.fragment(
                 number,
-                if random.one_in(3) { 0 } else { offset },
-                random.one_in(2),
-                &random.bytes(length),
+                if random.usize(..3) == 0 { 0 } else { offset },
+                random.bool(),
+                &bytes(random, length),
             )
         }
         6 => builder.fragment(17, 0, false, &[1; 20]),
         _ => {
-            let length = random.below(60);
-            builder.packet(random.byte(), &random.bytes(length))
+            let length = random.usize(..60);
+            builder.packet(random.u8(..), &bytes(random, length))
         }
     }
 }
 
-fn frame_without_tags(random: &mut Random) -> Vec<u8> {
+fn frame_without_tags(random: &mut fastrand::Rng) -> Vec<u8> {
     let builder = builder_of_any_kind(random);
-    match random.below(4) {
-        0 => builder.tcp(&Tcp::new(random.next() as u16, 80), &[5; 30]),
-        1 => builder.udp(random.ports(), &[5; 30]),
-        2 => builder.icmp(random.byte(), 0, random.array(), &[5; 30]),
-        _ => builder.fragment(17, random.below(4) as u32 * 8, true, &[5; 32]),
+    match random.usize(..4) {
+        0 => builder.tcp(&Tcp::new(random.u16(..), 80), &[5; 30]),
+        1 => builder.udp(ports(random), &[5; 30]),
+        2 => builder.icmp(random.u8(..), 0, array(random), &[5; 30]),
+        _ => builder.fragment(17, random.u32(..4) * 8, true, &[5; 32]),
     }
 }
 
-fn builder_of_any_kind(random: &mut Random) -> Builder {
-    if random.one_in(2) {
-        let builder = Builder::v4(random.array(), random.array());
-        if random.one_in(4) { builder.options(&vec![1; random.below(41)]) } else { builder }
+fn builder_of_any_kind(random: &mut fastrand::Rng) -> Builder {
+    if random.bool() {
+        let builder = Builder::v4(array(random), array(random));
+        if random.usize(..4) == 0 { builder.options(&vec![1; random.usize(..41)]) } else { builder }
     } else {
-        let mut builder = Builder::v6(random.array(), random.array());
-        for _ in 0..[0, 0, 0, 1, 2, 3, 5, 6][random.below(8)] {
-            let number = [0, 43, 44, 51, 60, 60, 135, 139, 140][random.below(9)];
+        let mut builder = Builder::v6(array(random), array(random));
+        for _ in 0..[0, 0, 0, 1, 2, 3, 5, 6][random.usize(..8)] {
+            let number = [0, 43, 44, 51, 60, 60, 135, 139, 140][random.usize(..9)];
             // Two words of zeros: padding, an atomic fragment, no segments left.
             // A fragment header's length is fixed: what is longer would be headers of their own, more than the
             // program looks at.
-            let words = if number == 44 { 0 } else { random.below(3) };
+            let words = if number == 44 { 0 } else { random.usize(..3) };
             builder = builder.extension(number, &vec![0; 6 + 8 * words]);
         }
         builder
@@ -450,14 +425,14 @@ fn builder_of_any_kind(random: &mut Random) -> Builder {
 }
 
 /// Overwrites, cuts or prolongs, as wires and attackers do. A frame keeps its Ethernet header.
-fn damage(frame: &mut Vec<u8>, random: &mut Random) {
-    match random.below(4) {
-        0 => frame.truncate(14 + random.below(frame.len() - 13)),
+fn damage(frame: &mut Vec<u8>, random: &mut fastrand::Rng) {
+    match random.usize(..4) {
+        0 => frame.truncate(14 + random.usize(..frame.len() - 13)),
         1 => frame.extend_from_slice(&[0; 46]),
         _ => {
-            for _ in 0..=random.below(3) {
-                let place = 12 + random.below(frame.len().min(100) - 12);
-                frame[place] = random.byte();
+            for _ in 0..=random.usize(..3) {
+                let place = 12 + random.usize(..frame.len().min(100) - 12);
+                frame[place] = random.u8(..);
             }
         }
     }

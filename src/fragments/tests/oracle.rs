@@ -118,18 +118,6 @@ impl Model {
     }
 }
 
-/// A generator of which all that is asked is that a seed repeats it (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 20) as usize % limit
-    }
-}
-
 /// How often each verdict came, so that no test passes for want of something.
 #[derive(Debug, Default)]
 struct Tally {
@@ -140,7 +128,7 @@ struct Tally {
 }
 
 fn compare(seed: u64, steps: usize, tally: &mut Tally) {
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut random = fastrand::Rng::with_seed(seed);
     let (max, ids) = ([4, 12, 40][seed as usize % 3], [2, 5, 20][seed as usize / 3 % 3]);
     let timeout = Span::from_milliseconds(TIMEOUT as u32);
     let mut lab = Lab::holding(0);
@@ -152,11 +140,11 @@ fn compare(seed: u64, steps: usize, tally: &mut Tally) {
     let start = (1_u64 << 32) - 20_000;
     let mut now = start;
     for token in 1..=steps as u64 {
-        let id = random.below(ids) as u32;
-        let first = random.below(5);
+        let id = random.u32(..ids);
+        let first = random.usize(..5);
         let (mut offset, mut end) = (first * unit, ((first + 1) * unit).min(payload.len()));
         // Mostly the true pieces; sometimes others, misplaced or with another byte in them.
-        match random.below(40) {
+        match random.usize(..40) {
             0 => end = (end + unit).min(payload.len()),
             1 => offset = offset.saturating_sub(8),
             2 => end = (end - 2).max(offset + 1),
@@ -164,7 +152,7 @@ fn compare(seed: u64, steps: usize, tally: &mut Tally) {
         }
         let mut bytes = payload[offset..end].to_vec();
         let mut more = end < payload.len();
-        match random.below(60) {
+        match random.usize(..60) {
             0 => bytes[0] ^= 0x55,
             1 => more = !more,
             _ => {}
@@ -191,9 +179,9 @@ fn compare(seed: u64, steps: usize, tally: &mut Tally) {
             Seen::Refused(Fault::Limit, _) => tally.limit += 1,
             Seen::Refused(Fault::Incomplete, _) => panic!("refused as incomplete"),
         }
-        now += [0, 1, 10, 100, 900][random.below(5)] / ids as u64;
-        if random.below(3) == 0 {
-            let budget = [0, 1, 3, 1_000][random.below(4)];
+        now += [0, 1, 10, 100, 900][random.usize(..5)] / ids as u64;
+        if random.usize(..3) == 0 {
+            let budget = [0, 1, 3, 1_000][random.usize(..4)];
             lab.now = Tick::new(now as u32);
             let (due, _) = lab.expire(budget);
             assert_eq!(due, model.expire(now, budget as usize), "step {token}");

@@ -118,22 +118,6 @@ pub(super) fn every_kind() -> Vec<(&'static str, Vec<u8>)> {
     kinds
 }
 
-/// A small generator (xorshift), so that every run sees the same frames.
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    pub(super) fn below(&mut self, bound: usize) -> usize {
-        (self.next() >> 11) as usize % bound
-    }
-}
-
 #[test]
 fn every_link_layer_leads_to_the_same_packet() {
     let ack = segment(Flags::ACK);

@@ -89,10 +89,7 @@ fn two_hundred(script: &mut Script<'_>) {
 
 /// One of the ends, the same for a number whenever it is played.
 fn end(number: u16) -> End {
-    // The finalizer of a well-mixed counter.
-    let mut bits = (SEED + u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    ENDS[(bits >> 32) as usize % ENDS.len()]
+    ENDS[fastrand::Rng::with_seed(SEED + u64::from(number)).usize(..ENDS.len())]
 }
 
 fn lead(mut script: Script<'_>, number: u16) -> Left<'_> {

@@ -9,18 +9,6 @@ use crate::{Descriptor, Frame, Umem};
 /// Few, so that the lists are often empty and the rings often full.
 const FRAMES: u32 = 13;
 
-/// Numbers that look random and are the same in every run (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit as u64) as usize
-    }
-}
-
 /// Where the frames are that the kernel has, as a naive model has it: by number, with the length of the packet.
 #[derive(Default)]
 struct Lists {
@@ -47,7 +35,7 @@ impl Lists {
 
 /// A UMEM, the four rings from both sides, and what should be in them.
 struct World {
-    random: Random,
+    random: fastrand::Rng,
     umem: Umem,
     /// Slots of each ring.
     size: usize,
@@ -61,10 +49,10 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> World {
-        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let mut random = fastrand::Rng::with_seed(seed);
         let (umem, frames) = umem(FRAMES, false);
-        let size = 1 << random.below(4);
-        let (program, kernel) = rings(&umem, size as u32, u32::MAX - random.below(50) as u32);
+        let size = 1 << random.usize(..4);
+        let (program, kernel) = rings(&umem, size as u32, u32::MAX - random.u32(..50));
         let mut spare: VecDeque<Frame> = frames.collect();
         for frame in &mut spare {
             let number = frame.index() as u8;
@@ -76,8 +64,8 @@ impl World {
 
     /// A random step, by one side or the other.
     fn step(&mut self) {
-        let burst = self.random.below(6);
-        match self.random.below(8) {
+        let burst = self.random.usize(..6);
+        match self.random.usize(..8) {
             0 => self.program_fills(burst),
             1 => self.kernel_takes_frames(burst),
             2 => self.kernel_receives(burst),
@@ -115,7 +103,7 @@ impl World {
     fn kernel_receives(&mut self, burst: usize) {
         for _ in 0..burst {
             let Some(number) = self.lists.empty.pop_front() else { break };
-            let length = 1 + self.random.below(1792) as u32;
+            let length = 1 + self.random.u32(..1792);
             if put(&mut self.kernel.rx, raw(u64::from(number) * 2048 + 256, length)) {
                 self.lists.receiving.push_back((number, length));
             } else {
@@ -140,7 +128,7 @@ impl World {
     fn program_writes(&mut self, burst: usize) {
         for _ in 0..burst {
             let Some(frame) = self.spare.pop_front() else { break };
-            let length = 1 + self.random.below(2000);
+            let length = 1 + self.random.usize(..2000);
             self.packets.push_back(Descriptor::new(frame, 48, length).expect("it fits"));
         }
     }
@@ -169,7 +157,7 @@ impl World {
             self.lists.sent.extend(entry);
         }
         for _ in 0..burst.min(self.lists.sent.len()) {
-            let at = self.random.below(self.lists.sent.len());
+            let at = self.random.usize(..self.lists.sent.len());
             let (number, length) = self.lists.sent[at];
             if put(&mut self.kernel.completion, u64::from(number) * 2048 + u64::from(length)) {
                 self.lists.sent.remove(at);
