@@ -1,6 +1,6 @@
 //! What a segment does to an open or closing connection: streams, FINs, acknowledgements, and the timer.
 
-use super::connection::Connection;
+use super::connection::{Connection, Marks};
 use super::irregular::{Irregular, Stream};
 use super::policy::Policy;
 use super::reset;
@@ -39,6 +39,7 @@ pub(super) fn advance(
         repeated_fin: false,
     };
     let before = let_through(connection, irregular, sender);
+    let was_shown = is_shown_fin(connection, sender, segment);
     connection.settle_scales();
     take_in_numbers(connection, irregular, sender, segment);
     news.data = segment.payload > 0 && let_through(connection, irregular, sender) != before;
@@ -46,12 +47,12 @@ pub(super) fn advance(
     if is_fin {
         news.repeated_fin = had_fin;
         if !had_fin {
-            send_fin(connection, sender, segment);
+            send_fin(connection, sender, segment, was_shown);
         }
-        count_fin(connection, sender, had_fin && !news.ack);
+        count_fin(&mut connection.marks, sender, had_fin, news.ack);
         *note = now;
     } else if connection.marks.fin_side() != sender {
-        connection.marks.set_fin_repeats(0);
+        answer_fin(&mut connection.marks, sender);
     }
     deliver_fin(connection, sender);
     // The acknowledgement may have closed a hole before the other side's FIN.
@@ -114,8 +115,8 @@ fn take_in_numbers(
     // What overhangs the window has arrived once it is acknowledged; only of a FIN does that matter.
     let cut = segment.flags.has(Flags::FIN) && window::overhangs(connection, sender, segment);
     // A bare acknowledgement ahead of the stream brings nothing, and anybody can guess one (RFC 5961 section 5):
-    // if something is missing before it, that comes again.
-    let brings = segment.length() > 0 || first_seen;
+    // if something is missing before it, that comes again. But one tells something.
+    let brings = segment.length() > 0 || first_seen || shows_end(connection, sender, segment);
     let opened = (brings && segment.seq.is_after(end) || cut) && !first_seen;
     if had_hole || opened {
         if !had_hole {
@@ -141,6 +142,24 @@ fn take_in_numbers(
         other.end = other.end.max(segment.ack);
     }
     settle_hole(connection, irregular, sender, opened);
+}
+
+/// Whether a bare acknowledgement shows how far its sender had sent when the other's FIN came: it is the first that
+/// acknowledges the FIN, exactly, and the FIN was not repeated, answered or not: a repetition would have had a later
+/// one. If the sender's own FIN was lost before here, and comes again, this one tells that it had been sent: the two
+/// have crossed.
+fn shows_end(connection: &Connection, sender: Direction, segment: &Segment<'_>) -> bool {
+    let receiver = sender.opposite();
+    let fin = connection.peer(receiver).end;
+    let had_acked = connection.marks.has_acked(sender) && !connection.peer(sender).ack.is_before(fin);
+    let is_first = connection.has_sent_fin(receiver) && !connection.has_sent_fin(sender) && !had_acked;
+    let was_sent_once = connection.marks.fin_side() == receiver && connection.marks.fin_repeats() == 0;
+    is_first && was_sent_once && segment.ack == fin
+}
+
+/// Whether a FIN lies before the end that its sender has shown, at the end of what is missing.
+fn is_shown_fin(connection: &Connection, sender: Direction, segment: &Segment<'_>) -> bool {
+    connection.marks.has_hole(sender) && segment.end() == connection.peer(sender).end
 }
 
 /// Closes or keeps the hole in the stream of `sender`.
@@ -177,23 +196,33 @@ fn acknowledge(
     }
 }
 
-/// The sender's state after its first FIN. If the other side's FIN was let through to it and this one does not
-/// acknowledge that, the two crossed.
-fn send_fin(connection: &mut Connection, sender: Direction, segment: &Segment<'_>) {
+/// The sender's state after its first FIN. If the other side's FIN was let through to it, and this one does not
+/// acknowledge that, or was sent before (`was_shown`), the two crossed.
+fn send_fin(connection: &mut Connection, sender: Direction, segment: &Segment<'_>, was_shown: bool) {
     let receiver = sender.opposite();
     let other_fin = connection.state(receiver).has_sent_fin();
-    let crossed = other_fin && segment.ack.is_before(connection.peer(receiver).end);
+    let crossed = other_fin && (was_shown || segment.ack.is_before(connection.peer(receiver).end));
     let event = if crossed { Sent::CrossedFin } else { Sent::Fin };
     connection.marks.set_state(sender, connection.state(sender).sent(event));
 }
 
-/// Counts the repetitions of one side's FIN since it was answered last.
-fn count_fin(connection: &mut Connection, sender: Direction, repeated: bool) {
-    let marks = &mut connection.marks;
-    let repeats =
-        if repeated && marks.fin_side() == sender { marks.fin_repeats() + 1 } else { u8::from(repeated) };
+/// Counts the repetitions of one side's FIN since it was answered last; one that newly acknowledges something shows
+/// that it was.
+fn count_fin(marks: &mut Marks, sender: Direction, is_repeated: bool, is_answered: bool) {
+    let counted = if marks.fin_side() == sender { marks.fin_repeats() } else { 0 };
     marks.set_fin_side(sender);
-    marks.set_fin_repeats(repeats);
+    marks.set_fin_repeats(if is_repeated { counted + 1 } else { 0 });
+    if is_answered {
+        answer_fin(marks, sender.opposite());
+    }
+}
+
+/// Takes note that `sender` has answered the other side's FIN. Nobody's repetitions count then, if there were any.
+fn answer_fin(marks: &mut Marks, sender: Direction) {
+    if marks.fin_repeats() > 0 {
+        marks.set_fin_repeats(0);
+        marks.set_fin_side(sender);
+    }
 }
 
 /// The FIN of `sender` reaches the other side once everything before it has.

@@ -199,7 +199,7 @@ impl Marks {
             | (if count > 15 { 15 } else { count as u32 }) << bit::FIN_REPEATS;
     }
 
-    /// Who sent the FIN whose repetitions are counted.
+    /// Who sent the FIN whose repetitions are counted; once they are answered, who has answered.
     pub(super) const fn fin_side(self) -> Direction {
         if self.flag(bit::FIN_SIDE) { Direction::Reply } else { Direction::Original }
     }

@@ -42,7 +42,8 @@ pub struct Accepted {
     pub irregular: Irregular,
     /// What happens to the timer.
     pub rearm: Rearm,
-    /// The tick that the connection keeps: of its SYN while it opens, of its last FIN afterwards.
+    /// The tick that the connection keeps: when the newest of its milestones came, which are the SYN that it began with
+    /// and every FIN, repeated ones too.
     pub note: Tick,
     /// Why it was let through without an effect, where that has a name (`rst_not_exact`).
     pub remark: Option<Refusal>,

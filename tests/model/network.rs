@@ -15,11 +15,11 @@
 //! applications do. Losses and late retransmissions need no bound: they lead back to states seen before.
 
 use arrayvec::ArrayVec;
-use lastack::tcp::Policy;
+use lastack::tcp::{self, Policy};
 
 use super::endpoint::{Endpoint, State, Step};
 use super::middle::{Entry, Outcome, Tracker};
-use super::segment::{RST, SYN, Segment, Side, after};
+use super::segment::{FIN, RST, SYN, Segment, Side, after};
 
 /// The most segments that one hop has room for.
 pub const ROOM: usize = 3;
@@ -62,6 +62,9 @@ pub struct Past {
     /// Its FIN was lost or overtaken before the tracker, and when it came it acknowledged the other one: whether
     /// the two crossed cannot be told.
     pub ambiguous_fin: bool,
+    /// After the other one's FIN something else has come from there, or in its name, that may have prompted this
+    /// endpoint to acknowledge that FIN again: how far it had sent when the FIN came, that does not tell.
+    pub prompted: bool,
 }
 
 /// A state of the whole.
@@ -367,6 +370,7 @@ impl World {
                 for (past, hop) in self.past.iter_mut().zip(&self.behind) {
                     past.ambiguous_fin = false;
                     past.ran_ahead = false;
+                    past.prompted = false;
                     past.reset_unawares = hop.iter().any(|segment| segment.has(RST));
                 }
                 self.note_late_syn(sender, &segment);
@@ -379,8 +383,15 @@ impl World {
                 if !had_fin && self.has_seen_fin(sender) {
                     let other_end = self.tracker.entry.map(|entry| entry.end(sender.other()));
                     let acknowledges = self.has_seen_fin(sender.other()) && other_end == Some(segment.ack);
+                    // Where the tracker says all the same that the two have crossed, it must be right.
+                    let is_told =
+                        self.tracker.entry.is_some_and(|entry| entry.state(sender) == tcp::State::Closing);
                     let past = &mut self.past[sender.index()];
-                    past.ambiguous_fin = (segment.old_fin || past.ran_ahead) && acknowledges;
+                    let cannot_be_told = acknowledges && (past.prompted || !is_told);
+                    past.ambiguous_fin = (segment.old_fin || past.ran_ahead) && cannot_be_told;
+                    past.prompted = false;
+                } else if had_fin && !self.has_seen_fin(sender.other()) {
+                    self.past[sender.other().index()].prompted |= forged || !segment.has(FIN);
                 }
                 self.let_through(sender, segment, rules);
             }
@@ -448,8 +459,8 @@ impl World {
         out.extend([opens, sends, closes, aborts, crashes, probes].concat());
         out.extend([doubles, premature, attacks]);
         for past in self.past {
-            let Past { disturbed, missed_reset, reset_unawares, ran_ahead, ambiguous_fin } = past;
-            let bits = [disturbed, missed_reset, reset_unawares, ran_ahead, ambiguous_fin];
+            let Past { disturbed, missed_reset, reset_unawares, ran_ahead, ambiguous_fin, prompted } = past;
+            let bits = [disturbed, missed_reset, reset_unawares, ran_ahead, ambiguous_fin, prompted];
             out.push(bits.iter().fold(0, |byte, &bit| byte << 1 | u8::from(bit)));
         }
     }

@@ -84,16 +84,67 @@ mod a_wave_is_lost {
 mod fins_that_cross {
     use super::*;
 
+    /// B's FIN, at 1, was lost before us: whether it had crossed A's, its acknowledgement tells.
     #[test]
-    fn where_loss_hides_it_the_second_is_taken_to_have_come_after_the_first() {
-        // B's FIN, at 1, was lost before us, and so was what it may have acknowledged before it. Whether it had
-        // sent it before A's came, nobody here can know: both lives look the same.
+    fn the_second_is_lost_before_us() {
         let mut track = Track::established();
         track.a(FIN_ACK, 1, 1);
-        assert_eq!(track.b(ACK, 2, 2), Fine, "repeated for a repeated FIN, or given from CLOSING");
+        assert_eq!(track.b(ACK, 2, 2), Fine, "B had sent up to there when A's FIN came");
         assert_eq!(track.states(), [FinWait2, CloseWait]);
         assert_eq!(track.b(FIN_ACK, 1, 2), Fine);
+        assert_eq!(track.states(), [TimeWait, Closing]);
+        track.a(ACK, 2, 2);
+        assert_eq!(track.states(), [TimeWait, TimeWait]);
+    }
+
+    #[test]
+    fn the_second_is_lost_before_us_and_the_data_on_it() {
+        let mut track = Track::established();
+        track.a(FIN_ACK, 1, 1);
+        assert_eq!(track.b(ACK, 12, 2), Fine);
+        assert_eq!(track.b_data(FIN_ACK, 1, 2, 10), Fine);
+        assert_eq!(track.states(), [TimeWait, Closing]);
+    }
+
+    #[test]
+    fn an_acknowledgement_after_a_repeated_fin_does_not_tell() {
+        // B may have answered the first one, and closed then; all of that was lost before us.
+        let repeated: [&[fn(&mut Track) -> Outcome]; 3] = [
+            &[|t| t.a(FIN_ACK, 1, 1)],
+            &[|t| t.a(FIN_ACK, 1, 1), |t| t.b(ACK, 1, 1)],
+            &[|t| t.b_data(ACK, 1, 1, 4), |t| t.a(FIN_ACK, 1, 5)],
+        ];
+        for (segments, end) in repeated.into_iter().zip([1, 1, 5]) {
+            let mut track = Track::established();
+            track.a(FIN_ACK, 1, 1);
+            for send in segments {
+                assert_eq!(send(&mut track), Fine);
+            }
+            assert_eq!(track.b(ACK, end + 1, 2), Fine);
+            assert_eq!(track.b(FIN_ACK, end, 2), Fine);
+            assert_eq!(track.states(), [TimeWait, LastAck]);
+        }
+    }
+
+    #[test]
+    fn a_second_acknowledgement_does_not_tell_either() {
+        let mut track = Track::established();
+        track.a(FIN_ACK, 1, 1);
+        track.b(ACK, 1, 2);
+        assert_eq!(track.b(ACK, 2, 2), Fine, "B has closed since");
+        assert_eq!(track.b(FIN_ACK, 1, 2), Fine);
         assert_eq!(track.states(), [TimeWait, LastAck]);
+    }
+
+    #[test]
+    fn an_acknowledgement_of_anything_but_the_fin_shows_nothing() {
+        let mut track = Track::established();
+        track.a_data(FIN_ACK, 1, 1, 10);
+        let before = track.connection.peer(Reply).end;
+        for ack in [1, 11] {
+            assert_eq!(track.b(ACK, 100, ack), Fine, "anybody can guess one");
+            assert_eq!(track.connection.peer(Reply).end, before);
+        }
     }
 
     #[test]
