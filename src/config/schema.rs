@@ -294,7 +294,8 @@ const TCP: &[Key<Config>] = &[
         "time_wait_reuse",
         Config,
         tcp.time_wait_reuse,
-        "What becomes of a SYN, of either endpoint, in TIME_WAIT."
+        "What becomes of a SYN, of either endpoint, in TIME_WAIT; as long as one still waits for the \
+         acknowledgement of its FIN, the answer to the SYN decides."
     ),
     flag!(
         "time_wait_assassination",
