@@ -291,7 +291,7 @@ fn judge_syn(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
         }
     }
     if situation.sender_state() == State::Listen {
-        return answer(situation, segment);
+        return take_in_answer(situation, segment);
     }
     if connection.may_be_syn_of(direction, segment.seq) {
         return situation.repetition();
@@ -314,7 +314,7 @@ fn judge_syn(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
 }
 
 /// The SYN-ACK of a handshake, or the other SYN of a simultaneous open.
-fn answer(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
+fn take_in_answer(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
     let Situation { connection, direction, now, .. } = *situation;
     let mut next = *connection;
     let ack = segment.flags.has(Flags::ACK).then_some(segment.ack);
@@ -330,7 +330,7 @@ fn judge_syn_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement 
     let answers_own = connection.acknowledges_syn(receiver, segment.ack);
     let is_first = situation.sender_state() == State::Listen && situation.receiver_state() == State::SynSent;
     if is_first && answers_own {
-        return answer(situation, segment);
+        return take_in_answer(situation, segment);
     }
     if let Some(opening) = remember::new_incarnation(situation, segment) {
         return Judgement::Renew(opening);
