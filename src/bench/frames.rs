@@ -82,40 +82,31 @@ fn fill(frame: &mut [u8; LENGTH], flow: Flow, step: Step) {
     let (source, destination) = if step.back { (responder, originator) } else { (originator, responder) };
     let (source_port, destination_port) = if step.back { (443, port) } else { (port, 443) };
 
+    // Sums are of 32-bit words: ones' complement does not care.
+    let addresses = u64::from(source) + u64::from(destination);
+    let ports = u32::from(source_port) << 16 | u32::from(destination_port);
+    let control = 0x5000_ffff | u32::from(step.flags.0) << 16;
+    let segment = addresses + 6 + 20 + u64::from(ports) + u64::from(step.seq) + u64::from(step.ack);
+
     frame[12..14].copy_from_slice(&[8, 0]);
     frame[14..26].copy_from_slice(&IP);
+    frame[24..26].copy_from_slice(&complement(0x4500_0028 + 0x4000 + 0x4006_0000 + addresses).to_be_bytes());
     frame[26..30].copy_from_slice(&source.to_be_bytes());
     frame[30..34].copy_from_slice(&destination.to_be_bytes());
-    let addresses = words(source) + words(destination);
-    let header = 0x4500 + 40 + 0x4000 + 0x4006 + addresses;
-    frame[24..26].copy_from_slice(&complement(header).to_be_bytes());
-
-    frame[34..36].copy_from_slice(&source_port.to_be_bytes());
-    frame[36..38].copy_from_slice(&destination_port.to_be_bytes());
+    frame[34..38].copy_from_slice(&ports.to_be_bytes());
     frame[38..42].copy_from_slice(&step.seq.to_be_bytes());
     frame[42..46].copy_from_slice(&step.ack.to_be_bytes());
-    frame[46..54].copy_from_slice(&[0x50, step.flags.0, 0xff, 0xff, 0, 0, 0, 0]);
-    let segment = addresses
-        + 6
-        + 20
-        + u32::from(source_port)
-        + u32::from(destination_port)
-        + words(step.seq)
-        + words(step.ack)
-        + (0x5000 | u32::from(step.flags.0))
-        + 0xffff;
-    frame[50..52].copy_from_slice(&complement(segment).to_be_bytes());
+    frame[46..50].copy_from_slice(&control.to_be_bytes());
+    frame[50..52].copy_from_slice(&complement(segment + u64::from(control)).to_be_bytes());
+    frame[52..54].copy_from_slice(&[0, 0]);
 }
 
-/// The two 16-bit words of a number, added.
-const fn words(number: u32) -> u32 {
-    (number >> 16) + (number & 0xffff)
-}
-
-/// The ones' complement of a sum of less than 2^16 words.
-const fn complement(sum: u32) -> u16 {
-    let folded = (sum & 0xffff) + (sum >> 16);
-    !((folded & 0xffff) + (folded >> 16)) as u16
+/// The ones' complement of a sum of 32-bit words.
+const fn complement(sum: u64) -> u16 {
+    // A number plus itself with the halves swapped has the sum of the halves, end-around carry included, in its
+    // upper half.
+    let word = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
+    !(word.wrapping_add(word.rotate_left(16)) >> 16) as u16
 }
 
 /// Marsaglia's xorshift, the reference programs' generator: cheap, and the same run every time.

@@ -75,7 +75,7 @@ impl Shard {
             let step = left.min(DUE_AT_ONCE as u32);
             let mut due: ArrayVec<u32, DUE_AT_ONCE> = ArrayVec::new();
             let progress = self.wheel.advance(&Timers(&self.table), now, step, |place| due.push(place));
-            for place in due {
+            for &place in &due {
                 self.end_by_timer(Index::new(place), observer);
             }
             left -= step;

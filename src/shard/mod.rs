@@ -26,6 +26,7 @@
 
 mod admission;
 mod annexes;
+mod burst;
 mod census;
 mod counters;
 mod evidence;
@@ -58,9 +59,10 @@ use crate::fragments::{self, Reassembly, Token};
 use crate::table::{Hash, HashKeys, Index, Key, Layout, Sense, Table};
 use crate::time::{Tick, Time};
 use crate::timer::{self, Wheel};
-use crate::wire::{self, Addresses, Checks, Direction, Frame, Packet, Segment, Transport, protocol};
+use crate::wire::{self, Addresses, Checks, Direction, Frame, Packet, Transport, protocol};
 use crate::{flow, tcp};
 use annexes::Provisional;
+use burst::{Burst, Slot};
 use evidence::Source;
 use time_wait::TimeWaitQueue;
 
@@ -271,37 +273,32 @@ impl Shard {
             self.latest = self.latest.max(last.at);
         }
         let count = arrivals.len().min(verdicts.len()).min(BURST);
-        let mut packets = [Packet::UNREAD; BURST];
-        let mut hashes = [None; BURST];
-        for ((arrival, packet), hash) in arrivals[..count].iter().zip(&mut packets).zip(&mut hashes) {
-            wire::parse_into(&arrival.frame, self.settings.checks, packet);
-            *hash = key_of(packet, arrival.zone).map(|key| self.table.hash(&key));
-            if let Some(hash) = *hash {
-                self.table.prefetch_bucket(hash);
-            }
-        }
-        let mut candidates = [None; BURST];
-        for ((hash, packet), candidate) in hashes[..count].iter().zip(&packets).zip(&mut candidates) {
-            *candidate = hash.and_then(|hash| self.table.candidate(hash));
-            if let Some(index) = *candidate {
-                let is_v6 = matches!(packet.addresses, Addresses::V6 { .. });
-                self.table.prefetch_connection(index, is_v6);
-            }
-        }
+        let arrivals = &arrivals[..count];
+        let mut burst = Burst::new();
+        burst.read(arrivals, self.settings.checks, &self.table);
+        burst.locate(&self.table);
+        self.judge_burst(&burst, arrivals, now, verdicts, observer);
+    }
+
+    /// The packets of a burst one by one, in order.
+    #[inline(never)]
+    fn judge_burst<O: Observer>(
+        &mut self,
+        burst: &Burst<'_>,
+        arrivals: &[Arrival<'_>],
+        now: Tick,
+        verdicts: &mut [Verdict],
+        observer: &mut O,
+    ) {
         let mut plain = 0;
-        for number in 0..count {
-            let (arrival, packet, verdict) = (&arrivals[number], &packets[number], &mut verdicts[number]);
-            let candidate = candidates[number];
-            let context = Context { now, at: arrival.at, admission: arrival.admission, is_broadcast: false };
-            if let (Transport::Tcp(segment), Some(candidate)) = (&packet.transport, candidate)
-                && let Some(subject) = self.plain(packet, segment, arrival.zone, candidate, context)
-            {
+        for ((slot, arrival), verdict) in burst.slots().iter().zip(arrivals).zip(verdicts) {
+            if let Some(subject) = self.plain(slot, arrival, now) {
                 *verdict = Verdict::accept(Class::Established, subject);
                 plain += 1;
-                continue;
+            } else {
+                let packet = burst.packet(slot, arrival, self.settings.checks);
+                *verdict = self.judge(&packet, slot.hash, arrival, now, observer);
             }
-            *verdict = self.judge(packet, hashes[number], arrival, context, observer);
-            self.counters.count(verdict);
         }
         self.counters.count_plain(plain);
     }
@@ -309,21 +306,12 @@ impl Shard {
     /// The hot path: a segment that only moves the windows of an open connection, found where it was
     /// supposed to be. `None` where it takes more.
     #[inline(always)]
-    fn plain(
-        &self,
-        packet: &Packet<'_>,
-        segment: &Segment<'_>,
-        zone: u16,
-        candidate: Index,
-        context: Context,
-    ) -> Option<Subject> {
-        // Worked out again rather than kept: it is a few moves of what lies in the first cache.
-        let key = key_of(packet, zone)?;
-        let direction = direction_of(self.table.matches(candidate, &key)?);
-        if !self.comes_by_its_port(candidate, direction, context) {
+    fn plain(&self, slot: &Slot<'_>, arrival: &Arrival<'_>, now: Tick) -> Option<Subject> {
+        let direction = direction_of(self.table.matches(slot.candidate, &slot.key)?);
+        if !self.comes_by_its_port(slot.candidate, direction, arrival.admission) {
             return None;
         }
-        self.plain_segment(candidate, direction, segment, packet.length, context)
+        self.plain_segment(slot, direction, arrival.at, now)
     }
 
     /// Any packet's verdict.
@@ -331,20 +319,23 @@ impl Shard {
     fn judge<O: Observer>(
         &mut self,
         packet: &Packet<'_>,
-        hash: Option<Hash>,
+        hash: Hash,
         arrival: &Arrival<'_>,
-        context: Context,
+        now: Tick,
         observer: &mut O,
     ) -> Verdict {
         let is_broadcast = admission::is_broadcast(arrival.frame.bytes, arrival.frame.link);
-        let context = Context { is_broadcast, ..context };
+        let context = Context { now, at: arrival.at, admission: arrival.admission, is_broadcast };
         if let Transport::Fragment(fragment) = &packet.transport {
-            return self.piece(packet, fragment, arrival, context, observer);
+            let verdict = self.piece(packet, fragment, arrival, context, observer);
+            self.counters.count(&verdict);
+            return verdict;
         }
-        let place = key_of(packet, arrival.zone).zip(hash);
+        let place = key_of(packet, arrival.zone).map(|key| (key, hash));
         let verdict = self.judge_whole(packet, place.as_ref(), arrival.zone, context, observer);
         let source = Source::Frame(&arrival.frame);
         self.testify(packet, &source, (arrival.zone, context.now), &verdict, &[arrival.token], observer);
+        self.counters.count(&verdict);
         verdict
     }
 
@@ -412,9 +403,8 @@ impl Shard {
     /// Whether a packet of the connection at `index` that travels in `direction` came in by the port where
     /// those come in. Anybody can write another one's addresses, but not from the other side.
     #[inline(always)]
-    fn comes_by_its_port(&self, index: Index, direction: Direction, context: Context) -> bool {
-        !context.admission.is_bound()
-            || context.admission.origin(direction) == self.table.connection(index).side()
+    fn comes_by_its_port(&self, index: Index, direction: Direction, admission: Admission) -> bool {
+        !admission.is_bound() || admission.origin(direction) == self.table.connection(index).side()
     }
 
     /// The connection whose tuple an invalid packet bears.
@@ -422,7 +412,8 @@ impl Shard {
     fn bystander(&self, place: Option<&(Key<'_>, Hash)>, context: Context) -> Option<Subject> {
         let (key, hash) = place?;
         let (index, direction) = self.look_up(*hash, key)?;
-        let is_its = !self.is_over(index, context.now) && self.comes_by_its_port(index, direction, context);
+        let is_its =
+            !self.is_over(index, context.now) && self.comes_by_its_port(index, direction, context.admission);
         is_its.then(|| self.subject(index, direction))
     }
 

@@ -1,11 +1,12 @@
 //! TCP segments: the tracker's judgement, and its commit to the table.
 
+use super::burst::Slot;
 use super::record::states_of;
 use super::verdict::{Class, Reason, Refusal, Subject, Verdict};
 use super::{Context, Observer, Shard, sense_of};
 use crate::table::{Hash, Index, Key};
 use crate::tcp::{self, Accepted, Judgement, Opening, Rearm, Situation, State, Timer};
-use crate::time::Tick;
+use crate::time::{Tick, Time};
 use crate::wire::{Direction, Packet, Segment};
 
 impl Shard {
@@ -13,24 +14,24 @@ impl Shard {
     #[inline(always)]
     pub(super) fn plain_segment(
         &self,
-        index: Index,
+        slot: &Slot<'_>,
         direction: Direction,
-        segment: &Segment<'_>,
-        length: u32,
-        context: Context,
+        at: Time,
+        now: Tick,
     ) -> Option<Subject> {
-        let connection = self.table.connection(index);
-        if connection.deadline().has_passed(context.now) {
+        let connection = self.table.connection(slot.candidate);
+        if connection.deadline().has_passed(now) {
             return None;
         }
-        let tracked = tcp::Connection::from_words(connection.tracker());
-        let next = tcp::judge_plain(&tracked, direction, segment)?;
+        let sense = sense_of(direction);
+        let [own, other] = connection.halves(sense).map(|[reach, word]| tcp::Half { reach, word });
+        let moved = tcp::judge_plain(own, other, &slot.ack)?;
         // Later than the one before, since the timeout is always the same: the wheel need not know.
-        let deadline = context.now.after(self.settings.tcp.timeouts.established);
+        let deadline = now.after(self.settings.tcp.timeouts.established);
         connection.write(|writer| {
-            writer.set_tracker(&next.words());
+            writer.set_halves(sense, [moved.own.reach, moved.own.word], moved.other_reach);
             writer.set_deadline(deadline);
-            writer.count(sense_of(direction), u64::from(length), context.at.microseconds());
+            writer.count(sense, u64::from(slot.length), at.microseconds());
         });
         let states = Some([State::Established; 2]);
         Some(Subject { id: connection.id(), direction, states })
@@ -49,7 +50,7 @@ impl Shard {
     ) -> Verdict {
         match found {
             Some((index, _)) if self.is_over(index, context.now) => self.end_over(index, observer),
-            Some((index, direction)) if !self.comes_by_its_port(index, direction, context) => {
+            Some((index, direction)) if !self.comes_by_its_port(index, direction, context.admission) => {
                 return Verdict::WRONG_PORT;
             }
             Some((index, direction)) => {
@@ -152,7 +153,7 @@ impl Shard {
         // The originator is whoever sent the SYN, and that may be the packet's destination.
         let key = match opening.direction {
             Direction::Original => *key,
-            Direction::Reply => reversed(key),
+            Direction::Reply => key.reversed(),
         };
         let timeout = opening.timer.span(&self.settings.tcp.timeouts);
         let Some(index) = self.begin((&key, hash), timeout, opening.direction, context, observer) else {
@@ -195,17 +196,5 @@ impl Shard {
             }
         };
         self.set_deadline(index, deadline);
-    }
-}
-
-/// The same key, seen from the other side.
-fn reversed<'a>(key: &Key<'a>) -> Key<'a> {
-    Key {
-        source: key.destination,
-        destination: key.source,
-        source_port: key.destination_port,
-        destination_port: key.source_port,
-        v6: key.v6.map(|(source, destination)| (destination, source)),
-        ..*key
     }
 }

@@ -10,10 +10,8 @@
 //! near  │bytes a │bytes b │pack. a │pack. b │last seen│started │ id     │next │ previous     │
 //!       └────────┴────────┴────────┴────────┴─────────┴────────┴────────┴─────┴──────────────┘
 //!                          48 + 16  48 + 16  48 + 16   48 + 16  48 + 16 bits
-//!  the lower 16 bits hold: annex    annex    round     note     note
+//!  the lower 16 bits hold: annex  annex,side round     note     note
 //!                          low      high     trip      low      high
-//!
-//! ports, kind:  0 … 15 port of a │ 16 … 31 port of b │ 32 … 39 protocol │ 40 … 47 flags │ 48 … 63 zone
 //! ```
 //!
 //! `a` is the originator, `b` the responder. What a lookup compares and a packet of an established
@@ -26,6 +24,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::identity::Identity;
 use super::key::{Key, halves};
 use super::sync::{AtomicU32, AtomicU64};
 use super::version::Version;
@@ -42,11 +41,24 @@ pub enum Sense {
 }
 
 impl Sense {
+    /// The other one.
+    #[inline(always)]
+    pub const fn opposite(self) -> Sense {
+        match self {
+            Sense::Forward => Sense::Backward,
+            Sense::Backward => Sense::Forward,
+        }
+    }
+
     #[inline(always)]
     const fn backward_if(backward: bool) -> Sense {
         if backward { Sense::Backward } else { Sense::Forward }
     }
 }
+
+/// The originator is at its zone's second port: the uppermost of the bits that share a word with the responder's
+/// packets. An annex's number leaves it free.
+const SECOND_SIDE: u16 = 1 << 15;
 
 /// One connection's 128 bytes; the module's picture shows them.
 #[derive(Debug, Default)]
@@ -85,88 +97,6 @@ const _: () = {
     assert!(size_of::<Addresses>() == 32);
 };
 
-/// Flag of the kind: the place holds a connection.
-const LIVE: u64 = 1 << 40;
-/// Flag of the kind: its addresses are IPv6.
-const V6: u64 = 1 << 41;
-
-/// Flag of the kind: the originator is at its zone's second port. No lookup compares it.
-const SECOND_SIDE: u64 = 1 << 42;
-
-/// The two words that a lookup compares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Identity {
-    addresses: u64,
-    ports_and_kind: u64,
-}
-
-impl Identity {
-    /// What a live connection that `key`'s source originated bears.
-    #[inline(always)]
-    pub(super) fn of(key: &Key) -> Identity {
-        let family = if key.v6.is_some() { V6 } else { 0 };
-        Identity {
-            addresses: u64::from(key.source) | u64::from(key.destination) << 32,
-            ports_and_kind: u64::from(key.source_port)
-                | u64::from(key.destination_port) << 16
-                | u64::from(key.protocol) << 32
-                | LIVE
-                | family
-                | u64::from(key.zone) << 48,
-        }
-    }
-
-    /// The same with the endpoints exchanged, if the sense is backward.
-    #[inline(always)]
-    fn turned(self, sense: Sense) -> Identity {
-        let backward = sense as u32;
-        Identity {
-            addresses: self.addresses.rotate_left(32 * backward),
-            ports_and_kind: (self.ports_and_kind & !0xffff_ffff)
-                | u64::from((self.ports_and_kind as u32).rotate_left(16 * backward)),
-        }
-    }
-
-    /// Zero if both are the same.
-    #[inline(always)]
-    fn differs(self, other: Identity) -> u64 {
-        (self.addresses ^ other.addresses) | ((self.ports_and_kind ^ other.ports_and_kind) & !SECOND_SIDE)
-    }
-
-    /// Zero if the originators' address and port are the same.
-    #[inline(always)]
-    fn differs_in_originator(self, other: Identity) -> u64 {
-        u64::from((self.addresses ^ other.addresses) as u32)
-            | u64::from((self.ports_and_kind ^ other.ports_and_kind) as u16)
-    }
-
-    pub(super) const fn is_live(self) -> bool {
-        self.ports_and_kind & LIVE != 0
-    }
-
-    pub(super) const fn is_v6(self) -> bool {
-        self.ports_and_kind & V6 != 0
-    }
-
-    pub(super) const fn protocol(self) -> u8 {
-        (self.ports_and_kind >> 32) as u8
-    }
-
-    pub(super) const fn zone(self) -> u16 {
-        (self.ports_and_kind >> 48) as u16
-    }
-
-    /// The originator's IPv4 address (or fold) and port.
-    pub(super) const fn originator(self) -> (u32, u16) {
-        (self.addresses as u32, self.ports_and_kind as u16)
-    }
-
-    /// The responder's IPv4 address (or fold) and port.
-    pub(super) const fn responder(self) -> (u32, u16) {
-        ((self.addresses >> 32) as u32, (self.ports_and_kind >> 16) as u16)
-    }
-}
-
 impl Connection {
     #[inline(always)]
     pub(super) fn identity(&self) -> Identity {
@@ -182,8 +112,8 @@ impl Connection {
     /// which is mispredicted every other packet. So the sense is decided first, by one endpoint, and
     /// used as a number: the key is turned by arithmetic and compared once.
     #[inline(always)]
-    pub(super) fn matches(&self, addresses: &Addresses, key: &Key) -> Option<Sense> {
-        let (held, wanted) = (self.identity(), Identity::of(key));
+    pub(super) fn matches<'a>(&self, addresses: impl FnOnce() -> &'a Addresses, key: &Key) -> Option<Sense> {
+        let (held, wanted) = (self.identity(), key.identity);
         let mut not_originator = held.differs_in_originator(wanted);
         let (sense, differs) = match key.v6 {
             None => {
@@ -192,7 +122,7 @@ impl Connection {
             }
             Some((source, destination)) => {
                 // Equal folds do not tell the sense: only the full addresses do.
-                let (originator, responder) = addresses.get();
+                let (originator, responder) = addresses().get();
                 let (source, destination) = (halves(source), halves(destination));
                 not_originator |= differ(originator, source);
                 let sense = Sense::backward_if(not_originator != 0);
@@ -231,7 +161,7 @@ impl Connection {
     /// At which of its zone's ports its originator is, as last set by [`Writer::set_side`]: 0 or 1.
     #[inline(always)]
     pub fn side(&self) -> u8 {
-        u8::from(self.ports_and_kind.load(Relaxed) & SECOND_SIDE != 0)
+        u8::from(lower(&self.packets[1]) & SECOND_SIDE != 0)
     }
 
     /// The words that the protocol's tracker keeps, opaque to the table.
@@ -244,6 +174,16 @@ impl Connection {
             self.tracker[3].load(Relaxed),
             self.tracker[4].load(Relaxed),
         ]
+    }
+
+    /// The tracker's first four words as two pairs, in which each endpoint has its own: those of the one that sends
+    /// in `sense`, and the other's.
+    #[inline(always)]
+    pub fn halves(&self, sense: Sense) -> [[u64; 2]; 2] {
+        [sense, sense.opposite()].map(|side| {
+            let side = side as usize;
+            [self.tracker[side].load(Relaxed), self.tracker[2 + side].load(Relaxed)]
+        })
     }
 
     /// When it expires, as last set by [`Writer::set_deadline`].
@@ -289,7 +229,7 @@ impl Connection {
 
     /// The place of its annex plus one; zero where it has none.
     pub(super) fn annex(&self) -> u32 {
-        u32::from(lower(&self.packets[0])) | u32::from(lower(&self.packets[1])) << 16
+        u32::from(lower(&self.packets[0])) | u32::from(lower(&self.packets[1]) & !SECOND_SIDE) << 16
     }
 
     /// The timing wheel's link forward: opaque to the table, zero after insertion.
@@ -335,7 +275,7 @@ impl Connection {
 
     /// Begins a connection in this place; the counterpart of [`Connection::vacate`].
     pub(super) fn occupy(&self, key: &Key, addresses: &Addresses, id: u64, started: Time) {
-        let Identity { addresses: pair, ports_and_kind } = Identity::of(key);
+        let Identity { addresses: pair, ports_and_kind } = key.identity;
         let stamp = started.microseconds() << 16;
         self.version.write(|| {
             if let Some((source, destination)) = key.v6 {
@@ -370,6 +310,16 @@ impl Connection {
 pub struct Writer<'a>(&'a Connection);
 
 impl Writer<'_> {
+    /// Sets the two words of the endpoint that sends in `sense`, and the first one of the other; see
+    /// [`Connection::halves`].
+    #[inline(always)]
+    pub fn set_halves(&self, sense: Sense, own: [u64; 2], first_of_other: u64) {
+        let side = sense as usize;
+        self.0.tracker[side].store(own[0], Relaxed);
+        self.0.tracker[2 + side].store(own[1], Relaxed);
+        self.0.tracker[sense.opposite() as usize].store(first_of_other, Relaxed);
+    }
+
     /// Sets the tracker's words.
     #[inline(always)]
     pub fn set_tracker(&self, words: &[u64; 5]) {
@@ -387,9 +337,8 @@ impl Writer<'_> {
     /// Sets at which of its zone's ports the originator is; 0 after insertion.
     #[inline(always)]
     pub fn set_side(&self, side: u8) {
-        let others = self.0.ports_and_kind.load(Relaxed) & !SECOND_SIDE;
-        let side = if side == 0 { 0 } else { SECOND_SIDE };
-        self.0.ports_and_kind.store(others | side, Relaxed);
+        let others = lower(&self.0.packets[1]) & !SECOND_SIDE;
+        set_lower(&self.0.packets[1], others | if side == 0 { 0 } else { SECOND_SIDE });
     }
 
     /// Counts one packet of `bytes` bytes, seen at `now_us` microseconds (48 bits: nine years).
@@ -418,7 +367,8 @@ impl Writer<'_> {
 
     pub(super) fn set_annex(&self, place_plus_one: u32) {
         set_lower(&self.0.packets[0], place_plus_one as u16);
-        set_lower(&self.0.packets[1], (place_plus_one >> 16) as u16);
+        let side = lower(&self.0.packets[1]) & SECOND_SIDE;
+        set_lower(&self.0.packets[1], (place_plus_one >> 16) as u16 | side);
     }
 }
 

@@ -15,38 +15,23 @@ use std::io;
 
 use ahash::RandomState;
 
+use super::connection::Sense;
+use super::identity::Identity;
+
 /// What a packet says about the connection it belongs to, seen from the packet: source and destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key<'a> {
-    /// The IPv4 source address as a host-order number; for IPv6 a fold of the address (see [`Key::v6`]).
-    pub source: u32,
-    /// The IPv4 destination address as a host-order number; for IPv6 a fold of the address.
-    pub destination: u32,
-    /// The source port, or what stands for it in a protocol without ports.
-    pub source_port: u16,
-    /// The destination port, or what stands for it.
-    pub destination_port: u16,
-    /// The protocol's number in the IP header.
-    pub protocol: u8,
-    /// The zone (bridge, VLAN): the same tuple in two zones is two connections.
-    pub zone: u16,
+    pub(super) identity: Identity,
     /// Source and destination address of IPv6, as they lie in the frame.
-    pub v6: Option<(&'a [u8; 16], &'a [u8; 16])>,
+    pub(super) v6: Option<(&'a [u8; 16], &'a [u8; 16])>,
 }
 
 impl<'a> Key<'a> {
-    /// An IPv4 key; source and destination are an address (host order) and a port.
+    /// An IPv4 key; source and destination are an address (host order) and a port, or what stands for it in a protocol
+    /// without ports. The same tuple in two zones (bridge, VLAN) is two connections.
     #[inline(always)]
     pub const fn v4(source: (u32, u16), destination: (u32, u16), protocol: u8, zone: u16) -> Key<'static> {
-        Key {
-            source: source.0,
-            destination: destination.0,
-            source_port: source.1,
-            destination_port: destination.1,
-            protocol,
-            zone,
-            v6: None,
-        }
+        Key { identity: Identity::new(source, destination, protocol, zone, false), v6: None }
     }
 
     /// An IPv6 key; source and destination are an address (as in the frame) and a port.
@@ -60,15 +45,21 @@ impl<'a> Key<'a> {
         protocol: u8,
         zone: u16,
     ) -> Key<'a> {
-        Key {
-            source: fold(source.0),
-            destination: fold(destination.0),
-            source_port: source.1,
-            destination_port: destination.1,
-            protocol,
-            zone,
-            v6: Some((source.0, destination.0)),
-        }
+        let folds = ((fold(source.0), source.1), (fold(destination.0), destination.1));
+        let identity = Identity::new(folds.0, folds.1, protocol, zone, true);
+        Key { identity, v6: Some((source.0, destination.0)) }
+    }
+
+    /// The same key, seen from the other side.
+    pub fn reversed(&self) -> Key<'a> {
+        let v6 = self.v6.map(|(source, destination)| (destination, source));
+        Key { identity: self.identity.turned(Sense::Backward), v6 }
+    }
+
+    /// Whether its addresses are IPv6.
+    #[inline(always)]
+    pub const fn is_v6(&self) -> bool {
+        self.v6.is_some()
     }
 }
 
@@ -119,6 +110,9 @@ impl HashKeys {
 pub struct Hash(pub(super) u64);
 
 impl Hash {
+    /// What stands for the hash of something without a key: to be looked for in vain is all it is good for.
+    pub const NOBODYS: Hash = Hash(0);
+
     /// The first bucket to look at, of `buckets`: multiply-shift, so that their number is free.
     #[inline(always)]
     pub(super) const fn home(self, buckets: u32) -> u32 {
@@ -157,10 +151,9 @@ impl KeyedHash {
 /// An endpoint is 48 bits: protocol and zone fill the pair up to 128, which are one write.
 #[inline(always)]
 fn hash_v4(hasher: &mut impl Hasher, key: &Key) {
-    let source = u64::from(key.source) << 16 | u64::from(key.source_port);
-    let destination = u64::from(key.destination) << 16 | u64::from(key.destination_port);
-    let lower = source.min(destination) | u64::from(key.protocol) << 48;
-    let upper = source.max(destination) | u64::from(key.zone) << 48;
+    let (source, destination) = key.identity.endpoints();
+    let lower = source.min(destination) | u64::from(key.identity.protocol()) << 48;
+    let upper = source.max(destination) | u64::from(key.identity.zone()) << 48;
     hasher.write_u128(u128::from(lower) | u128::from(upper) << 64);
 }
 
@@ -169,14 +162,16 @@ fn hash_v4(hasher: &mut impl Hasher, key: &Key) {
 #[inline(always)]
 fn hash_v6(hasher: &mut impl Hasher, key: &Key, (source, destination): (&[u8; 16], &[u8; 16])) {
     let (source, destination) = (u128::from_ne_bytes(*source), u128::from_ne_bytes(*destination));
-    let (source_port, destination_port) = (u64::from(key.source_port), u64::from(key.destination_port));
+    let identity = key.identity;
+    let (source_port, destination_port) =
+        (u64::from(identity.originator().1), u64::from(identity.responder().1));
     let is_upper = (source > destination) | ((source == destination) & (source_port > destination_port));
     let addresses = (source ^ destination) & u128::from(is_upper).wrapping_neg();
     let ports = (source_port ^ destination_port) & u64::from(is_upper).wrapping_neg();
     hasher.write_u128(source ^ addresses);
     hasher.write_u128(destination ^ addresses);
     let ports = (source_port ^ ports) | (destination_port ^ ports) << 16;
-    hasher.write_u64(ports | u64::from(key.protocol) << 32 | u64::from(key.zone) << 48);
+    hasher.write_u64(ports | u64::from(identity.protocol()) << 32 | u64::from(identity.zone()) << 48);
 }
 
 #[cfg(all(test, not(loom)))]

@@ -32,7 +32,7 @@
 //!
 //! | file | concern |
 //! |---|---|
-//! | `key.rs` | what is looked up, and its keyed hash |
+//! | `key.rs`, `identity.rs` | what is looked up, its keyed hash, and how it is compared |
 //! | `bucket.rs` | the index |
 //! | `connection.rs`, `annex.rs` | what is kept |
 //! | `version.rs`, `reader.rs` | reading while it is written |
@@ -41,6 +41,7 @@
 mod annex;
 mod bucket;
 mod connection;
+mod identity;
 mod key;
 mod layout;
 mod memory;
@@ -79,6 +80,9 @@ use crate::time::Time;
 pub struct Index(u32);
 
 impl Index {
+    /// No place of any table.
+    pub const NOWHERE: Index = Index(u32::MAX);
+
     /// The place with this number; to restore what [`Index::number`] gave.
     #[inline(always)]
     pub const fn new(number: u32) -> Index {
@@ -212,12 +216,13 @@ impl Table {
         }
     }
 
-    /// Whether `key` belongs to the connection at this place, and in which sense. No free place matches.
+    /// Whether `key` belongs to the connection at this place, and in which sense. No free place matches, nor does
+    /// [`Index::NOWHERE`].
     ///
     /// A key whose two endpoints are the same goes forward.
     #[inline(always)]
     pub fn matches(&self, index: Index, key: &Key) -> Option<Sense> {
-        self.connections[index.0 as usize].matches(&self.addresses[index.0 as usize], key)
+        self.connections.get(index.0 as usize)?.matches(|| &self.addresses[index.0 as usize], key)
     }
 
     /// The connection that `key` belongs to, and in which sense.
@@ -272,13 +277,10 @@ impl Table {
     /// The hash that the live connection at this place was inserted under.
     fn hash_of(&self, index: Index) -> Hash {
         let identity = self.connections[index.0 as usize].identity();
-        let ((source, source_port), (destination, destination_port)) =
-            (identity.originator(), identity.responder());
         let addresses = identity.is_v6().then(|| self.addresses[index.0 as usize].get());
         let addresses = addresses.map(|(a, b)| (joined(a), joined(b)));
         let v6 = addresses.as_ref().map(|(a, b)| (a, b));
-        let (protocol, zone) = (identity.protocol(), identity.zone());
-        self.hash(&Key { source, destination, source_port, destination_port, protocol, zone, v6 })
+        self.hash(&Key { identity, v6 })
     }
 
     /// The connection at this place; free places show what was left there.

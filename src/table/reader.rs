@@ -12,7 +12,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Index;
-use super::connection::{Addresses, Connection, Identity, Sense};
+use super::connection::{Addresses, Connection, Sense};
+use super::identity::Identity;
 use super::key::joined;
 use super::layout::Header;
 use super::memory::Shared;

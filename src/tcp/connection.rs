@@ -1,7 +1,7 @@
 //! What is kept of a TCP connection: both states, both windows, and a few marks, in forty bytes.
 //!
 //! ```text
-//!  marks    ┌ states 2×4 │ scales 2×4 │ acked 2 │ holes 2 │ stamped 2 │ … one bit each, see Marks
+//!  marks    ┌ for each endpoint: state 4, scale 4, acked, hole, stamped │ … ten bits once, see Marks
 //!  windows  │ the largest window each endpoint has offered, in units of its scale
 //!  peers    │ end, limit, ack of each endpoint:
 //!           │
@@ -61,32 +61,37 @@ impl Stamp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Marks(u32);
 
-/// Bits of [`Marks`]. Those that exist once for each endpoint are the originator's; the responder's is
-/// the next one up.
+/// Bits of [`Marks`]: a half for each endpoint, the originator's below the responder's, so that each can lie beside
+/// that endpoint's numbers. What exists for both has the same place in either half; what exists once lies where the
+/// other half has something that is never set while both are ESTABLISHED, or that does not matter then.
 mod bit {
-    pub(super) const SCALES: u32 = 8;
-    pub(super) const ACKED: u32 = 1 << 16;
-    pub(super) const HOLE: u32 = 1 << 18;
-    pub(super) const STAMPED: u32 = 1 << 20;
-    pub(super) const REMEMBERS: u32 = 1 << 22;
-    pub(super) const RESET: u32 = 1 << 23;
-    pub(super) const DATA_SINCE_FIN: u32 = 1 << 24;
-    pub(super) const FIN_REPEATS: u32 = 25;
-    pub(super) const FIN_SIDE: u32 = 1 << 29;
-    pub(super) const PICKED_UP: u32 = 1 << 30;
-    pub(super) const RESPONDER_UNSEEN: u32 = 1 << 31;
+    /// How far the responder's half lies above the originator's.
+    pub(super) const HALF: u32 = 16;
+    pub(super) const ACKED: u32 = 1 << 4;
+    pub(super) const HOLE: u32 = 1 << 5;
+    pub(super) const STAMPED: u32 = 1 << 6;
+    pub(super) const REMEMBERS: u32 = 1 << 7;
+    pub(super) const RESET: u32 = REMEMBERS << HALF;
+    pub(super) const RESPONDER_UNSEEN: u32 = 1 << 8;
+    pub(super) const DATA_SINCE_FIN: u32 = RESPONDER_UNSEEN << HALF;
+    pub(super) const PICKED_UP: u32 = 1 << 9;
+    pub(super) const FIN_SIDE: u32 = PICKED_UP << HALF;
+    /// The lower two bits of a count; the upper two in the responder's half.
+    pub(super) const FIN_REPEATS: u32 = 10;
+    /// Uppermost, so that one shift gives it.
+    pub(super) const SCALE: u32 = 12;
 }
 
 impl Marks {
     /// Marks with these states and nothing else.
     pub const fn new(originator: State, responder: State) -> Marks {
-        Marks(originator as u32 | (responder as u32) << 4)
+        Marks(originator as u32 | (responder as u32) << bit::HALF)
     }
 
     /// The state of the endpoint that sends in `direction`.
     #[inline]
     pub const fn state(self, sender: Direction) -> State {
-        State::from_number((self.0 >> (4 * sender as u32) & 15) as u8)
+        State::from_number((self.0 >> (bit::HALF * sender as u32) & 15) as u8)
     }
 
     /// Both states, originator first.
@@ -96,7 +101,7 @@ impl Marks {
     }
 
     pub(super) fn set_state(&mut self, sender: Direction, state: State) {
-        let shift = 4 * sender as u32;
+        let shift = bit::HALF * sender as u32;
         self.0 = self.0 & !(15 << shift) | (state as u32) << shift;
     }
 
@@ -104,11 +109,11 @@ impl Marks {
     /// acknowledged, the one in force ([`Connection::settle_scales`]).
     #[inline]
     pub(super) const fn scale(self, sender: Direction) -> u8 {
-        (self.0 >> (bit::SCALES + 4 * sender as u32) & 15) as u8
+        (self.0 >> (bit::SCALE + bit::HALF * sender as u32) & 15) as u8
     }
 
     pub(super) fn set_scale(&mut self, sender: Direction, scale: u8) {
-        let shift = bit::SCALES + 4 * sender as u32;
+        let shift = bit::SCALE + bit::HALF * sender as u32;
         self.0 = self.0 & !(15 << shift) | (scale as u32 & 15) << shift;
     }
 
@@ -123,21 +128,21 @@ impl Marks {
     /// Whether that endpoint has acknowledged anything yet.
     #[inline]
     pub const fn has_acked(self, sender: Direction) -> bool {
-        self.flag(bit::ACKED << sender as u32)
+        self.flag(bit::ACKED << (bit::HALF * sender as u32))
     }
 
     pub(super) fn set_acked(&mut self, sender: Direction) {
-        self.set_flag(bit::ACKED << sender as u32, true);
+        self.set_flag(bit::ACKED << (bit::HALF * sender as u32), true);
     }
 
     /// Whether something that this endpoint has sent before `end` was not let through: then
     /// [`super::Irregular`] knows more.
     pub const fn has_hole(self, sender: Direction) -> bool {
-        self.flag(bit::HOLE << sender as u32)
+        self.flag(bit::HOLE << (bit::HALF * sender as u32))
     }
 
     pub(super) fn set_hole(&mut self, sender: Direction, on: bool) {
-        self.set_flag(bit::HOLE << sender as u32, on);
+        self.set_flag(bit::HOLE << (bit::HALF * sender as u32), on);
     }
 
     /// Whether a segment is remembered in [`super::Irregular`], such as a SYN that met the live connection.
@@ -152,7 +157,7 @@ impl Marks {
     /// Whether the connection needs its [`super::Irregular`].
     #[inline]
     pub const fn is_irregular(self) -> bool {
-        self.flag(bit::HOLE | bit::HOLE << 1 | bit::REMEMBERS)
+        self.flag(bit::HOLE | bit::HOLE << bit::HALF | bit::REMEMBERS)
     }
 
     /// Forgets what only an [`super::Irregular`] could tell, where there was no room to keep one: a stream
@@ -164,11 +169,11 @@ impl Marks {
 
     /// Whether that endpoint's stamp is a timestamp rather than its initial sequence number.
     pub(super) const fn is_stamped(self, sender: Direction) -> bool {
-        self.flag(bit::STAMPED << sender as u32)
+        self.flag(bit::STAMPED << (bit::HALF * sender as u32))
     }
 
     fn set_stamped(&mut self, sender: Direction) {
-        self.set_flag(bit::STAMPED << sender as u32, true);
+        self.set_flag(bit::STAMPED << (bit::HALF * sender as u32), true);
     }
 
     /// Whether a valid RST has ended the connection.
@@ -191,12 +196,15 @@ impl Marks {
 
     /// How often the newest FIN was repeated without an answer, at most 15.
     pub(super) const fn fin_repeats(self) -> u8 {
-        (self.0 >> bit::FIN_REPEATS & 15) as u8
+        let (low, high) = (self.0 >> bit::FIN_REPEATS & 3, self.0 >> (bit::FIN_REPEATS + bit::HALF) & 3);
+        (low | high << 2) as u8
     }
 
     pub(super) fn set_fin_repeats(&mut self, count: u8) {
-        self.0 = self.0 & !(15 << bit::FIN_REPEATS)
-            | (if count > 15 { 15 } else { count as u32 }) << bit::FIN_REPEATS;
+        let count = if count > 15 { 15 } else { count as u32 };
+        let both = 3 << bit::FIN_REPEATS | 3 << (bit::FIN_REPEATS + bit::HALF);
+        let spread = (count & 3) << bit::FIN_REPEATS | (count >> 2) << (bit::FIN_REPEATS + bit::HALF);
+        self.0 = self.0 & !both | spread;
     }
 
     /// Who sent the FIN whose repetitions are counted; once they are answered, who has answered.
@@ -229,16 +237,6 @@ impl Marks {
 
     pub(super) fn set_responder_seen(&mut self) {
         self.set_flag(bit::RESPONDER_UNSEEN, false);
-    }
-
-    /// Whether the shortest way is right for this connection: both ESTABLISHED, both have acknowledged,
-    /// nothing irregular, nothing unknown.
-    #[inline]
-    pub(super) const fn is_plain(self) -> bool {
-        const LOOKED_AT: u32 =
-            0xff | (bit::ACKED * 3) | (bit::HOLE * 3) | bit::REMEMBERS | bit::RESPONDER_UNSEEN;
-        const PLAIN: u32 = Marks::new(State::Established, State::Established).0 | (bit::ACKED * 3);
-        self.0 & LOOKED_AT == PLAIN
     }
 }
 
@@ -341,44 +339,88 @@ impl Connection {
         self.initial(sender).is_some_and(|initial| ack.is_after(initial) && !ack.is_after(end))
     }
 
-    /// The connection as five words of a cache line.
+    /// The connection as five words of a cache line: two pairs of [`Half`] words, originator's first, and the stamps.
     #[inline]
     pub fn words(&self) -> [u64; 5] {
-        let [originator, responder] = &self.peers;
-        let pair = |low: u32, high: u32| low as u64 | (high as u64) << 32;
-        [
-            pair(self.marks.0, originator.window as u32 | (responder.window as u32) << 16),
-            pair(originator.end.0, originator.limit.0),
-            pair(responder.end.0, responder.limit.0),
-            pair(originator.ack.0, responder.ack.0),
-            pair(self.stamps[0].0, self.stamps[1].0),
-        ]
+        let [originator, responder] = Direction::BOTH.map(|side| self.half(side));
+        let stamps = u64::from(self.stamps[0].0) | u64::from(self.stamps[1].0) << 32;
+        [originator.reach, responder.reach, originator.word, responder.word, stamps]
     }
 
     /// The connection that [`Connection::words`] wrote.
     #[inline]
-    pub fn from_words(words: [u64; 5]) -> Connection {
-        let low = |word: u64| word as u32;
-        let high = |word: u64| (word >> 32) as u32;
-        let windows = high(words[0]);
-        Connection {
-            marks: Marks(low(words[0])),
-            peers: [
-                Peer {
-                    end: Seq(low(words[1])),
-                    limit: Seq(high(words[1])),
-                    ack: Seq(low(words[3])),
-                    window: windows as u16,
-                },
-                Peer {
-                    end: Seq(low(words[2])),
-                    limit: Seq(high(words[2])),
-                    ack: Seq(high(words[3])),
-                    window: (windows >> 16) as u16,
-                },
-            ],
-            stamps: [Stamp(low(words[4])), Stamp(high(words[4]))],
+    pub fn from_words([a, b, c, d, stamps]: [u64; 5]) -> Connection {
+        let halves = [Half { reach: a, word: c }, Half { reach: b, word: d }];
+        let marks = u32::from(halves[0].marks()) | u32::from(halves[1].marks()) << bit::HALF;
+        let stamps = [Stamp(stamps as u32), Stamp((stamps >> 32) as u32)];
+        Connection { marks: Marks(marks), peers: halves.map(Half::peer), stamps }
+    }
+
+    /// The half of the endpoint that sends in `sender`.
+    #[inline]
+    pub(super) fn half(&self, sender: Direction) -> Half {
+        Half::of(self.peer(sender), (self.marks.0 >> (bit::HALF * sender as u32)) as u16)
+    }
+}
+
+/// One endpoint's half of a connection: its numbers, and its half of the marks.
+///
+/// ```text
+///  reach   0 … 31 end │ 32 … 63 limit
+///  word    0 … 31 ack │ 32 … 47 window │ 48 … 63 marks: state 4, acked, hole, stamped, 5 others, scale 4
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Half {
+    /// How far it has sent, and may send.
+    pub reach: u64,
+    /// What else there is.
+    pub word: u64,
+}
+
+impl Half {
+    #[inline(always)]
+    const fn of(peer: &Peer, marks: u16) -> Half {
+        Half {
+            reach: peer.end.0 as u64 | (peer.limit.0 as u64) << 32,
+            word: peer.ack.0 as u64 | (peer.window as u64) << 32 | (marks as u64) << 48,
         }
+    }
+
+    /// Its numbers.
+    #[inline(always)]
+    pub(super) const fn peer(self) -> Peer {
+        Peer {
+            end: Seq(self.reach as u32),
+            limit: Seq((self.reach >> 32) as u32),
+            ack: Seq(self.word as u32),
+            window: (self.word >> 32) as u16,
+        }
+    }
+
+    /// The same half with other numbers.
+    #[inline(always)]
+    pub(super) const fn with(self, peer: &Peer) -> Half {
+        Half::of(peer, self.marks())
+    }
+
+    const fn marks(self) -> u16 {
+        (self.word >> 48) as u16
+    }
+
+    /// The window scale in force, once the handshake is acknowledged.
+    #[inline(always)]
+    pub(super) const fn scale(self) -> u32 {
+        (self.word >> (48 + bit::SCALE)) as u32
+    }
+
+    /// Whether the shortest way is right for the connection of this half and `other`: both ESTABLISHED, both have
+    /// acknowledged, nothing irregular, nothing unknown.
+    #[inline(always)]
+    pub(super) const fn is_plain_with(self, other: Half) -> bool {
+        const LOOKED_AT: u64 =
+            ((15 | bit::ACKED | bit::HOLE | bit::REMEMBERS | bit::RESPONDER_UNSEEN) as u64) << 48;
+        const PLAIN: u64 = ((State::Established as u32 | bit::ACKED) as u64) << 48;
+        ((self.word ^ PLAIN) | (other.word ^ PLAIN)) & LOOKED_AT == 0
     }
 }
 

@@ -66,39 +66,6 @@ pub struct Situation<'a> {
     pub now: Tick,
 }
 
-/// The hot path: a segment of a connection that is open on both sides, in order, with nothing but ACK and
-/// PSH. `None` where it is anything else, and [`judge`] has to look.
-#[inline(always)]
-pub fn judge_plain(
-    connection: &Connection,
-    direction: Direction,
-    segment: &Segment<'_>,
-) -> Option<Connection> {
-    const LOOKED_AT: u8 = Flags::SYN.0 | Flags::FIN.0 | Flags::RST.0 | Flags::ACK.0;
-    let marks = connection.marks;
-    let [originator, responder] = connection.peers;
-    // Both endpoints by value: which is which is then a choice between registers, not an address.
-    let (mut own, mut other) = match direction {
-        Direction::Original => (originator, responder),
-        Direction::Reply => (responder, originator),
-    };
-    let scale = marks.scale(direction);
-    let fits = window::fits_plain(&own, &other, scale, marks.scale(direction.opposite()), segment);
-    let is_plain = marks.is_plain() & (segment.flags.0 & LOOKED_AT == Flags::ACK.0);
-    if !(fits & is_plain) {
-        return None;
-    }
-    own.end = own.end.max(segment.end());
-    own.ack = own.ack.max(segment.ack);
-    own.window = own.window.max(segment.window);
-    other.limit = other.limit.max(segment.ack.plus(u32::from(segment.window) << scale));
-    let peers = match direction {
-        Direction::Original => [own, other],
-        Direction::Reply => [other, own],
-    };
-    Some(Connection { peers, ..*connection })
-}
-
 /// Judges any segment against its connection, and, where a handshake has seen two different answers, what does
 /// not fit the first of them against the second.
 #[cold]

@@ -19,6 +19,7 @@
 //! | `window` | which numbers fit |
 //! | `open`, `close`, `reset`, `reuse` | what begins, moves, aborts and replaces a connection |
 //! | `judge` | puts these together |
+//! | `plain` | the same for nearly every segment, in a few comparisons |
 //! | `timer` | which timer governs |
 //! | `policy`, `refusal` | what the operator decides; why a segment is refused |
 //! | `detail` | the numbers behind a refusal, for whoever asks afterwards |
@@ -29,6 +30,7 @@ mod detail;
 mod irregular;
 mod judge;
 mod open;
+mod plain;
 mod policy;
 mod refusal;
 mod remember;
@@ -41,11 +43,12 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub use connection::{Connection, Marks, Peer, Stamp};
+pub use connection::{Connection, Half, Marks, Peer, Stamp};
 pub use detail::{Bounds, Detail, bounds, detail};
 pub use irregular::{Irregular, Kind as RememberedKind, Remembered, Stream};
-pub use judge::{Accepted, Judgement, Situation, judge, judge_plain};
+pub use judge::{Accepted, Judgement, Situation, judge};
 pub use open::{Opening, begin};
+pub use plain::{Moved, judge_plain};
 pub use policy::{InexactRst, Policy, TimeWaitOverflow, TimeWaitReuse, Timeouts};
 pub use refusal::Refusal;
 pub use state::{Received, Sent, State};

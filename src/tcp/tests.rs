@@ -135,7 +135,7 @@ impl Track {
     }
 
     fn send(&mut self, direction: Direction, segment: &Segment<'_>) -> Outcome {
-        let plain = judge_plain(&self.connection, direction, segment);
+        let plain = self.connection.after_plain(direction, segment);
         let situation = Situation {
             connection: &self.connection,
             irregular: &self.irregular,

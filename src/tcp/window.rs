@@ -11,7 +11,7 @@
 //! A segment fits if its first or its last byte does (RFC 9293 section 3.10.7.4): an endpoint trims what is
 //! outside, or takes it whole. So `end` may come to lie beyond `limit`, by a segment's length and no more.
 
-use super::connection::{Connection, Peer};
+use super::connection::Connection;
 use super::refusal::Refusal;
 use crate::wire::{Direction, Segment, Seq};
 
@@ -56,27 +56,6 @@ pub(super) fn ack_range(connection: &Connection, sender: Direction) -> [Seq; 2] 
         initial.map_or(highest.minus(i32::MAX as u32), |initial| initial.plus(1))
     };
     [lowest, highest]
-}
-
-/// [`check`] for a connection that is plain: both sides have acknowledged, scales are settled (at most 14), and
-/// the segment does not open a hole. Of one that is not plain it says nothing.
-///
-/// Every comparison is made, so that there is one branch and not five.
-#[inline(always)]
-pub(super) fn fits_plain(
-    own: &Peer,
-    other: &Peer,
-    own_scale: u8,
-    other_scale: u8,
-    segment: &Segment<'_>,
-) -> bool {
-    let receiver_window = (u32::from(other.window) << other_scale).max(1);
-    let sender_window = (u32::from(own.window) << own_scale).max(1);
-    !segment.seq.is_before(own.end.minus(receiver_window))
-        & !segment.seq.is_after(own.end)
-        & !segment.end().is_after(own.limit.plus(1))
-        & !segment.ack.is_before(own.ack.minus(sender_window))
-        & !segment.ack.is_after(other.end)
 }
 
 /// Whether the segment's first or last byte lies where its sender may send now. One byte more may follow: a

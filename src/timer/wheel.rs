@@ -155,6 +155,9 @@ impl Wheel {
                 left -= 1;
                 self.examine(storage, slot, &mut due);
             }
+            if self.lag() == 0 {
+                return Progress::Done;
+            }
             match self.next_stop() {
                 Some(stop) if stop.number().wrapping_sub(self.hand.number()) <= self.lag() => {
                     self.hand = stop

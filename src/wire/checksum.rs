@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The words are added as they lie in memory, in the machine's byte order: a ones' complement sum does
-//! not care (RFC 1071 section 2 B), only the folded result is turned round. For the same reason 32-bit words
+//! not care (RFC 1071 section 2 B), only the folded result is turned round. For the same reason 64-bit words
 //! may be added in place of 16-bit ones, which is what makes it fast.
 //!
 //! Anybody may call this; `parse` verifies with it, the fragment reassembly adds up its pieces, and
@@ -20,9 +20,8 @@ const RIGHT: u16 = 0xffff;
 
 /// A ones' complement sum of 16-bit words, before folding.
 ///
-/// Inside, a number that is congruent to the sum modulo 2^16 - 1, in the machine's byte order. Every
-/// piece is kept below 2^36, so 2^28 pieces can be added before the 64 bits overflow: more than
-/// there are bytes in any datagram but a jumbogram, whose pieces are longer than one byte.
+/// Inside, a ones' complement sum of 64-bit words in the machine's byte order, which is congruent to the other
+/// modulo 2^16 - 1: whatever overflows at the top comes in again at the bottom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sum(u64);
 
@@ -44,14 +43,35 @@ impl Sum {
                 *lane += (word & 0xffff_ffff) + (word >> 32);
             }
         }
-        let sum = lanes[0] + lanes[1] + lanes[2] + lanes[3];
-        Sum((sum & 0xffff_ffff) + (sum >> 32) + sum_of_short(rest))
+        Sum(lanes[0] + lanes[1] + lanes[2] + lanes[3]).plus(Sum::of_short(rest))
     }
 
     /// The sum of a header of fixed length: no loop, no bounds to check.
     #[inline(always)]
     pub fn of_array<const N: usize>(bytes: &[u8; N]) -> Sum {
-        Sum(sum_of_short(bytes))
+        Sum::of_short(bytes)
+    }
+
+    /// The sum of few bytes: a header of fixed length or what is left of a longer slice.
+    #[inline(always)]
+    fn of_short(bytes: &[u8]) -> Sum {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let mut sum = Sum::ZERO;
+        for word in words {
+            sum = sum.plus(Sum(u64::from_ne_bytes(*word)));
+        }
+        let (words, mut rest) = rest.as_chunks::<4>();
+        for word in words {
+            sum = sum.plus(Sum(u64::from(u32::from_ne_bytes(*word))));
+        }
+        if let Some((word, behind)) = rest.split_first_chunk::<2>() {
+            sum = sum.plus(Sum(u64::from(u16::from_ne_bytes(*word))));
+            rest = behind;
+        }
+        if let Some(&last) = rest.first() {
+            sum = sum.plus(Sum(u64::from(u16::from_ne_bytes([last, 0]))));
+        }
+        sum
     }
 
     /// The addresses' part of IPv4's pseudo-header (RFC 9293 section 3.1), as host-order numbers.
@@ -85,7 +105,9 @@ impl Sum {
     /// Both together. `other` must begin at an even offset of the whole.
     #[inline(always)]
     pub const fn plus(self, other: Sum) -> Sum {
-        Sum(self.0 + other.0)
+        let (sum, carry) = self.0.overflowing_add(other.0);
+        // Where there was a carry, the sum is far from overflowing once more.
+        Sum(sum.wrapping_add(carry as u64))
     }
 
     /// What is left without `part`, which must begin at an even offset of the whole and, unless it is its
@@ -93,7 +115,7 @@ impl Sum {
     #[inline]
     pub const fn minus(self, part: Sum) -> Sum {
         // In ones' complement the negative is the complement.
-        Sum(self.0 + !part.folded().to_be() as u64)
+        self.plus(Sum(!part.folded().to_be() as u64))
     }
 
     /// The sum folded into 16 bits, as a host-order number. What a partial checksum field holds.
@@ -152,24 +174,6 @@ pub const fn update16(checksum: u16, old: u16, new: u16) -> u16 {
 pub const fn update32(checksum: u16, old: u32, new: u32) -> u16 {
     let upper = update16(checksum, (old >> 16) as u16, (new >> 16) as u16);
     update16(upper, old as u16, new as u16)
-}
-
-/// The sum of up to 40 bytes, below 2^36; a header of fixed length or what is left of a longer slice.
-#[inline(always)]
-fn sum_of_short(bytes: &[u8]) -> u64 {
-    let (words, mut rest) = bytes.as_chunks::<4>();
-    let mut sum = 0_u64;
-    for word in words {
-        sum += u64::from(u32::from_ne_bytes(*word));
-    }
-    if let Some((word, behind)) = rest.split_first_chunk::<2>() {
-        sum += u64::from(u16::from_ne_bytes(*word));
-        rest = behind;
-    }
-    if let Some(&last) = rest.first() {
-        sum += u64::from(u16::from_ne_bytes([last, 0]));
-    }
-    sum
 }
 
 #[cfg(test)]
@@ -241,8 +245,11 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_stays_small_however_long_it_is() {
-        assert!(Sum::of(&vec![0xff; 1 << 20]).0 < 1 << 36);
+    fn what_overflows_at_the_top_comes_in_again_at_the_bottom() {
+        let all = Sum::of(&[0xff; 8]);
+        let many = (0..1000).fold(Sum::ZERO, |sum, _| sum.plus(all).plus(Sum::of(&[0, 1])));
+        assert_eq!(many.folded(), 1000);
+        assert_eq!(Sum::of(&vec![0xff; 1 << 20]).folded(), 0xffff);
     }
 
     #[test]

@@ -35,7 +35,8 @@ pub use direction::Direction;
 pub use evidence::{Evidence, Layer, evidence, evidence_of_datagram};
 pub use parse::{Datagram, parse, parse_datagram, parse_into};
 pub use partial::{Partial, partial_checksum};
-pub use tcp::{Flags, Options, Segment, Seq};
+pub use plain::Plain;
+pub use tcp::{Ack, Flags, Options, Segment, Seq};
 
 /// What the frame begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -150,6 +151,11 @@ impl Packet<'_> {
         ports: None,
         transport: Transport::Untracked,
     };
+
+    /// Whether its addresses are IPv6.
+    pub const fn is_v6(&self) -> bool {
+        matches!(self.addresses, Addresses::V6 { .. })
+    }
 }
 
 /// Source and destination port.

@@ -4,6 +4,9 @@
 //! ```text
 //!  │ Ethernet 14 │ IPv4 20 or IPv6 40 │ TCP 20 │ options, payload │ padding
 //!  └────────────── one bounds check ──────────┘
+//!
+//!   ACK, with or without PSH and data ─► Plain   (what the hot path needs of it, and no more)
+//!   SYN, FIN, RST                     ─► Packet
 //! ```
 //!
 //! This is a shortcut, not another opinion: it answers only what `parse`'s long way would answer in the
@@ -12,6 +15,7 @@
 //! memory but the frame's. A test and the fuzzer hold both ways against each other.
 
 use super::checksum::Sum;
+use super::tcp::Ack;
 use super::{Addresses, Checks, Frame, Link, Options, Packet, Ports, Segment, Transport, ip, protocol, tcp};
 
 const ETHERNET: usize = 14;
@@ -19,96 +23,173 @@ const V4: usize = 20;
 const V6: usize = 40;
 const TCP: usize = tcp::HEADER;
 
+/// A segment that bears data or an acknowledgement and none of SYN, FIN and RST, in a frame as plain as they
+/// come: all that tracking it takes, in half the bytes of a [`Packet`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plain<'a> {
+    /// The IP header's addresses.
+    pub addresses: Addresses<'a>,
+    /// The IP packet's length in bytes as its header states it, header included.
+    pub length: u32,
+    /// TCP's ports.
+    pub ports: Ports,
+    /// TCP's numbers.
+    pub ack: Ack,
+}
+
+impl<'a> Plain<'a> {
+    /// Reads a frame with IPv4, if it is one of these, and verifies it as [`super::parse`] would; `None` for any other.
+    #[inline(always)]
+    pub fn v4(frame: &Frame<'a>, checks: Checks) -> Option<Plain<'a>> {
+        if frame.link == Link::Ethernet { Layers::v4(frame.bytes)?.plain(checks) } else { None }
+    }
+
+    /// The same with IPv6.
+    #[inline(always)]
+    pub fn v6(frame: &Frame<'a>, checks: Checks) -> Option<Plain<'a>> {
+        if frame.link == Link::Ethernet { Layers::v6(frame.bytes)?.plain(checks) } else { None }
+    }
+}
+
 /// Parses a frame that is as plain as they come into `out`; `None`, and `out` untouched, for any other.
 #[inline(always)]
 pub(super) fn parse_into<'a>(frame: &Frame<'a>, checks: Checks, out: &mut Packet<'a>) -> Option<()> {
     if frame.link != Link::Ethernet {
         return None;
     }
-    match v4(frame.bytes, checks, out) {
-        Some(()) => Some(()),
-        None => v6(frame.bytes, checks, out),
-    }
-}
-
-/// TCP in IPv4.
-#[inline(always)]
-fn v4<'a>(bytes: &'a [u8], checks: Checks, out: &mut Packet<'a>) -> Option<()> {
-    let (headers, behind) = bytes.split_first_chunk::<{ ETHERNET + V4 + TCP }>()?;
-    let (ethernet, headers) = split::<ETHERNET>(headers)?;
-    let (header, segment) = split::<V4>(headers)?;
-    let segment = segment.first_chunk()?;
-    // Don't fragment is the only flag that may be set, and there is no offset.
-    let is_plain = ethernet[12..] == [0x08, 0x00]
-        && header[0] == 0x45
-        && header[9] == protocol::TCP
-        && u16::from_be_bytes([header[6], header[7]]) & 0x3fff == 0;
-    if !is_plain || (checks.ip && !Sum::of_array(header).is_right()) {
-        return None;
-    }
-    let length = u16::from_be_bytes([header[2], header[3]]);
-    let behind = behind.get(..usize::from(length).checked_sub(V4 + TCP)?)?;
-    let (source, destination) = ip::v4_addresses(header);
-    let addresses_sum = Sum::of_v4_addresses(source, destination);
-    let (ports, segment) = tcp(segment, behind, addresses_sum, checks)?;
-    *out = packet(Addresses::V4 { source, destination }, u32::from(length), ports, segment);
+    *out = match Layers::v4(frame.bytes) {
+        Some(layers) => layers.packet(checks)?,
+        None => Layers::v6(frame.bytes)?.packet(checks)?,
+    };
     Some(())
 }
 
-/// TCP in IPv6.
-#[inline(always)]
-fn v6<'a>(bytes: &'a [u8], checks: Checks, out: &mut Packet<'a>) -> Option<()> {
-    let (headers, behind) = bytes.split_first_chunk::<{ ETHERNET + V6 + TCP }>()?;
-    let (ethernet, headers) = split::<ETHERNET>(headers)?;
-    let (header, segment) = split::<V6>(headers)?;
-    let segment = segment.first_chunk()?;
-    let is_plain = ethernet[12..] == [0x86, 0xdd] && header[0] >> 4 == 6 && header[6] == protocol::TCP;
-    if !is_plain {
-        return None;
-    }
-    let payload_length = u16::from_be_bytes([header[4], header[5]]);
-    let behind = behind.get(..usize::from(payload_length).checked_sub(TCP)?)?;
-    let (source, destination) = ip::v6_addresses(header);
-    let addresses_sum = Sum::of_v6_addresses(source, destination);
-    let (ports, segment) = tcp(segment, behind, addresses_sum, checks)?;
-    let length = V6 as u32 + u32::from(payload_length);
-    *out = packet(Addresses::V6 { source, destination }, length, ports, segment);
-    Some(())
-}
-
-/// A TCP header and all that follows it, as long as the IP header states.
-#[inline(always)]
-fn tcp<'a>(
-    header: &[u8; TCP],
+/// The layers of a plain frame, cut but not verified.
+#[derive(Clone, Copy)]
+struct Layers<'a> {
+    addresses: Addresses<'a>,
+    /// The IP packet's length.
+    length: u32,
+    /// IPv4's header, which has a checksum of its own.
+    v4: Option<&'a [u8; V4]>,
+    tcp: &'a [u8; TCP],
+    /// What follows TCP's header, as far as the IP header states.
     behind: &'a [u8],
-    addresses: Sum,
-    checks: Checks,
-) -> Option<(Ports, Segment<'a>)> {
-    let options_length = tcp::header_length(header).checked_sub(TCP)?;
-    let options = Options(behind.get(..options_length)?);
-    if checks.tcp {
-        let length = (TCP + behind.len()) as u32;
-        let mut sum = addresses.plus(Sum::of_protocol(protocol::TCP, length)).plus(Sum::of_array(header));
-        if let Ok(timestamps) = <&[u8; 12]>::try_from(behind) {
-            // A bare ACK with timestamps.
-            sum = sum.plus(Sum::of_array(timestamps));
-        } else if !behind.is_empty() {
-            sum = sum.plus(Sum::of(behind));
-        }
-        // A partial checksum may be right as well: the long way knows.
-        if !sum.is_right() {
+}
+
+impl<'a> Layers<'a> {
+    /// TCP in IPv4.
+    #[inline(always)]
+    fn v4(bytes: &'a [u8]) -> Option<Layers<'a>> {
+        let (headers, behind) = bytes.split_first_chunk::<{ ETHERNET + V4 + TCP }>()?;
+        // EtherType, version and header length in one comparison, fragment and protocol in another. Don't fragment
+        // is the only flag that may be set, and there is no offset.
+        let begins = u32::from_be_bytes(*headers[12..].first_chunk()?);
+        let goes_on = u32::from_be_bytes(*headers[20..].first_chunk()?);
+        if begins & 0xffff_ff00 != 0x0800_4500 || goes_on & 0x3fff_00ff != u32::from(protocol::TCP) {
             return None;
         }
+        let (_, headers) = split::<ETHERNET>(headers)?;
+        let (header, tcp) = split::<V4>(headers)?;
+        let tcp = tcp.first_chunk()?;
+        let length = u16::from_be_bytes([header[2], header[3]]);
+        let behind = behind.get(..usize::from(length).checked_sub(V4 + TCP)?)?;
+        let (source, destination) = ip::v4_addresses(header);
+        let addresses = Addresses::V4 { source, destination };
+        Some(Layers { addresses, length: u32::from(length), v4: Some(header), tcp, behind })
     }
-    let segment = Segment::read(header, options, (behind.len() - options_length) as u32);
-    let is_sound = options.are_well_formed(0) && segment.flags.are_possible();
-    is_sound.then(|| (tcp::ports(header), segment))
-}
 
-#[inline(always)]
-fn packet<'a>(addresses: Addresses<'a>, length: u32, ports: Ports, segment: Segment<'a>) -> Packet<'a> {
-    let transport = Transport::Tcp(segment);
-    Packet { addresses, length, protocol: protocol::TCP, vlan: 0, ports: Some(ports), transport }
+    /// TCP in IPv6.
+    #[inline(always)]
+    fn v6(bytes: &'a [u8]) -> Option<Layers<'a>> {
+        let (headers, behind) = bytes.split_first_chunk::<{ ETHERNET + V6 + TCP }>()?;
+        let (ethernet, headers) = split::<ETHERNET>(headers)?;
+        let (header, tcp) = split::<V6>(headers)?;
+        let tcp = tcp.first_chunk()?;
+        let is_plain = ethernet[12..] == [0x86, 0xdd] && header[0] >> 4 == 6 && header[6] == protocol::TCP;
+        let payload_length = u16::from_be_bytes([header[4], header[5]]);
+        let behind = behind.get(..usize::from(payload_length).checked_sub(TCP)?)?;
+        let (source, destination) = ip::v6_addresses(header);
+        let addresses = Addresses::V6 { source, destination };
+        let length = V6 as u32 + u32::from(payload_length);
+        is_plain.then_some(Layers { addresses, length, v4: None, tcp, behind })
+    }
+
+    /// The bytes of options, and of payload behind them.
+    #[inline(always)]
+    fn options(&self) -> Option<(Options<'a>, u32)> {
+        let length = tcp::header_length(self.tcp).checked_sub(TCP)?;
+        let options = Options(self.behind.get(..length)?);
+        options.are_well_formed(0).then_some((options, (self.behind.len() - length) as u32))
+    }
+
+    /// How many bytes of payload there are; none where the options are not well-formed.
+    #[inline(always)]
+    fn payload(&self) -> Option<u32> {
+        if tcp::header_length(self.tcp) == TCP {
+            Some(self.behind.len() as u32)
+        } else {
+            self.options().map(|(_, payload)| payload)
+        }
+    }
+
+    /// Whether the checksums are right. A partial checksum may be right as well: the long way knows.
+    #[inline(always)]
+    fn are_right(&self, checks: Checks) -> bool {
+        let header_is_right = match self.v4 {
+            Some(header) if checks.ip => Sum::of_array(header).is_right(),
+            Some(_) | None => true,
+        };
+        header_is_right && (!checks.tcp || self.segment_sum().is_right())
+    }
+
+    /// The sum that TCP's checksum makes right.
+    #[inline(always)]
+    fn segment_sum(&self) -> Sum {
+        let addresses = match self.addresses {
+            Addresses::V4 { source, destination } => Sum::of_v4_addresses(source, destination),
+            Addresses::V6 { source, destination } => Sum::of_v6_addresses(source, destination),
+            Addresses::None => Sum::ZERO,
+        };
+        let length = (TCP + self.behind.len()) as u32;
+        let sum = addresses.plus(Sum::of_protocol(protocol::TCP, length)).plus(Sum::of_array(self.tcp));
+        if self.behind.is_empty() {
+            sum
+        } else if let Ok(timestamps) = <&[u8; 12]>::try_from(self.behind) {
+            // A bare ACK with timestamps.
+            sum.plus(Sum::of_array(timestamps))
+        } else {
+            sum.plus(Sum::of(self.behind))
+        }
+    }
+
+    #[inline(always)]
+    fn plain(self, checks: Checks) -> Option<Plain<'a>> {
+        if !tcp::flags(self.tcp).are_of_ack() {
+            return None;
+        }
+        let payload = self.payload()?;
+        let ack = Ack::read(self.tcp, payload);
+        let (addresses, length, ports) = (self.addresses, self.length, tcp::ports(self.tcp));
+        self.are_right(checks).then_some(Plain { addresses, length, ports, ack })
+    }
+
+    #[inline(always)]
+    fn packet(self, checks: Checks) -> Option<Packet<'a>> {
+        let (options, payload) = self.options()?;
+        let segment = Segment::read(self.tcp, options, payload);
+        if !segment.flags.are_possible() || !self.are_right(checks) {
+            return None;
+        }
+        Some(Packet {
+            addresses: self.addresses,
+            length: self.length,
+            protocol: protocol::TCP,
+            vlan: 0,
+            ports: Some(tcp::ports(self.tcp)),
+            transport: Transport::Tcp(segment),
+        })
+    }
 }
 
 /// Splits off a header of fixed length.

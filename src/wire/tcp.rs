@@ -75,6 +75,12 @@ impl Flags {
     pub const fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
     }
+
+    /// Whether there is an ACK and none of SYN, FIN and RST.
+    #[inline(always)]
+    pub const fn are_of_ack(self) -> bool {
+        self.0 & (Flags::SYN.0 | Flags::FIN.0 | Flags::RST.0 | Flags::ACK.0) == Flags::ACK.0
+    }
 }
 
 /// A TCP segment's numbers.
@@ -103,6 +109,45 @@ impl Segment<'_> {
     /// The sequence number after the segment's last.
     pub const fn end(&self) -> Seq {
         self.seq.plus(self.length())
+    }
+}
+
+/// The numbers of a segment that bears an acknowledgement and neither SYN, FIN nor RST.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ack {
+    /// The sequence number of the first byte.
+    pub seq: Seq,
+    /// The acknowledgement number.
+    pub ack: Seq,
+    /// Bytes of payload.
+    pub payload: u32,
+    /// The window field, not scaled.
+    pub window: u16,
+}
+
+impl Ack {
+    /// The sequence number after the segment's last.
+    #[inline(always)]
+    pub const fn end(&self) -> Seq {
+        self.seq.plus(self.payload)
+    }
+
+    /// A segment's numbers, if it is one of these.
+    pub const fn of(segment: &Segment<'_>) -> Option<Ack> {
+        let Segment { seq, ack, window, payload, .. } = *segment;
+        if segment.flags.are_of_ack() { Some(Ack { seq, ack, payload, window }) } else { None }
+    }
+
+    /// Reads the numbers of a header; `payload` is the stated payload's length in bytes.
+    #[inline(always)]
+    pub(super) fn read(header: &[u8; HEADER], payload: u32) -> Ack {
+        let [_, _, _, _, s0, s1, s2, s3, a0, a1, a2, a3, _, _, w0, w1, ..] = *header;
+        Ack {
+            seq: Seq(u32::from_be_bytes([s0, s1, s2, s3])),
+            ack: Seq(u32::from_be_bytes([a0, a1, a2, a3])),
+            payload,
+            window: u16::from_be_bytes([w0, w1]),
+        }
     }
 }
 
@@ -209,6 +254,12 @@ impl<'a> Segment<'a> {
             options,
         }
     }
+}
+
+/// The flags of a header.
+#[inline(always)]
+pub(super) const fn flags(header: &[u8; HEADER]) -> Flags {
+    Flags(header[13])
 }
 
 /// The ports of a header.

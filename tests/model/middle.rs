@@ -125,7 +125,7 @@ impl Tracker {
             };
         };
         let direction = entry.direction(sender);
-        if let Some(next) = tcp::judge_plain(&entry.connection, direction, &segment) {
+        if let Some(next) = entry.connection.after_plain(direction, &segment) {
             entry.connection = next;
             return Outcome::Passed;
         }
