@@ -49,7 +49,8 @@ pub(crate) struct Port {
     umem: Umem,
     free: Vec<Frame>,
     queues: Vec<Queue>,
-    _program: Attached,
+    /// None: nothing is received any more.
+    program: Option<Attached>,
 }
 
 /// A socket's rings.
@@ -107,12 +108,18 @@ impl Port {
         }
         let program = attach(program, link.index, xdp).map_err(|error| failed(&error))?;
         let free = frames.collect();
-        Ok(Port { name: name.to_owned(), mac, umem, free, queues: opened, _program: program })
+        Ok(Port { name: name.to_owned(), mac, umem, free, queues: opened, program: Some(program) })
     }
 
     /// The interface's own hardware address.
     pub(crate) fn mac(&self) -> [u8; 6] {
         self.mac
+    }
+
+    /// Gives what arrives back to the host; it can still send. An interface without an XDP program is cheaper to its
+    /// kernel, and to that at the other end.
+    pub(crate) fn stop_receiving(&mut self) {
+        self.program = None;
     }
 
     fn send(&mut self, length: usize, write: impl FnOnce(&mut [u8])) -> bool {

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Between handshakes and a flood the server's interface is given up: it then only counts, which costs the
-//! middle's core less than to receive.
+//! middle's core less than to receive. The client's goes on sending, but receives nothing either.
 
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::thread;
@@ -139,13 +139,15 @@ impl Segments {
             batch(&mut rig, Work::Open, connections)?;
             Ok(rig)
         })?;
+        rig.wire.client.stop_receiving();
         rig.wire.server = None;
         Ok(Segments { rig, connections })
     }
 
     /// The same without connections, which nobody would answer.
     pub(crate) fn bare(middle: &Middle, connections: u32) -> Result<Segments, Failure> {
-        let client = middle.lab.client.run(|| Port::open(CLIENT_INTERFACE, &[], Xdp::Native))??;
+        let mut client = middle.lab.client.run(|| Port::open(CLIENT_INTERFACE, &[], Xdp::Native))??;
+        client.stop_receiving();
         let wire = Interfaces { client, server: None };
         let ends = Ends { cpu: None, ..ends(middle) };
         Ok(Segments { rig: Rig::on(&ends, connections, wire)?, connections })
