@@ -37,7 +37,7 @@ pub(super) struct Slot<'a> {
 
 impl<'a> Slot<'a> {
     /// Nothing yet.
-    const EMPTY: Slot<'static> = Slot {
+    pub(super) const EMPTY: Slot<'static> = Slot {
         key: Key::v4((0, 0), (0, 0), 0, 0),
         hash: Hash::NOBODYS,
         ack: Ack { seq: Seq(0), ack: Seq(0), payload: 0, window: 0 },
@@ -78,25 +78,24 @@ fn read_other<'a>(
 }
 
 /// The packets of a burst.
-pub(super) struct Burst<'a> {
-    /// One for each arrival, in their order.
-    slots: [Slot<'a>; BURST],
-    /// How many there are.
-    count: usize,
+pub(super) struct Burst<'a, 's> {
+    /// One for each arrival, in their order. Kept by the caller: to move them in here would cost more than to fill
+    /// one of them does.
+    slots: &'s mut [Slot<'a>],
     packets: ArrayVec<Packet<'a>, BURST>,
 }
 
-impl<'a> Burst<'a> {
+impl<'a, 's> Burst<'a, 's> {
+    /// As many packets as there are `slots`, of which nothing is known yet.
     #[inline(always)]
-    pub(super) const fn new() -> Burst<'a> {
-        Burst { slots: [Slot::EMPTY; BURST], count: 0, packets: ArrayVec::new_const() }
+    pub(super) const fn new(slots: &'s mut [Slot<'a>]) -> Burst<'a, 's> {
+        Burst { slots, packets: ArrayVec::new_const() }
     }
 
     /// Reads the frames and has the index's lines fetched.
     // A stage is a function of its own: all three in one have more to keep at hand than there are registers.
     #[inline(never)]
     pub(super) fn read(&mut self, arrivals: &[Arrival<'a>], checks: Checks, table: &Table) {
-        self.count = arrivals.len().min(BURST);
         for (slot, arrival) in self.slots.iter_mut().zip(arrivals) {
             // In two arms, though they say the same: what both had in common would go through memory once more.
             if let Some(plain) = Plain::v4(&arrival.frame, checks) {
@@ -112,13 +111,13 @@ impl<'a> Burst<'a> {
     /// The packets, in order.
     #[inline(always)]
     pub(super) fn slots(&self) -> &[Slot<'a>] {
-        self.slots.get(..self.count).unwrap_or(&self.slots)
+        self.slots
     }
 
     /// Finds the places where the connections most likely are, and has them fetched.
     #[inline(never)]
     pub(super) fn locate(&mut self, table: &Table) {
-        for slot in self.slots.iter_mut().take(self.count) {
+        for slot in self.slots.iter_mut() {
             let Some(candidate) = table.candidate(slot.hash) else { continue };
             table.prefetch_connection(candidate, slot.key.is_v6());
             if slot.other == 0 {

@@ -274,7 +274,8 @@ impl Shard {
         }
         let count = arrivals.len().min(verdicts.len()).min(BURST);
         let arrivals = &arrivals[..count];
-        let mut burst = Burst::new();
+        let mut slots = [Slot::EMPTY; BURST];
+        let mut burst = Burst::new(&mut slots[..count]);
         burst.read(arrivals, self.settings.checks, &self.table);
         burst.locate(&self.table);
         self.judge_burst(&burst, arrivals, now, verdicts, observer);
@@ -282,10 +283,10 @@ impl Shard {
 
     /// The packets of a burst one by one, in order.
     #[inline(never)]
-    fn judge_burst<O: Observer>(
+    fn judge_burst<'a, O: Observer>(
         &mut self,
-        burst: &Burst<'_>,
-        arrivals: &[Arrival<'_>],
+        burst: &Burst<'a, '_>,
+        arrivals: &[Arrival<'a>],
         now: Tick,
         verdicts: &mut [Verdict],
         observer: &mut O,
