@@ -2,7 +2,7 @@
 //! acknowledgement, a window and data.
 //!
 //! ```text
-//!           low                                  own.end              limit + 1
+//!           low                                  sender.end           limit + 1
 //!  ──────────┼─────────────────────────────────────┼─────────────────────┼────────► seq
 //!            │◄──── largest window offered ───────►│◄── may be sent ────►│
 //!            └──────── seq lies here ──────────────┘
@@ -29,11 +29,29 @@ pub struct Moved {
 
 /// Judges a segment against the halves of its sender (`own`) and of the `other` endpoint. `None` where it takes
 /// more than the hot path.
+///
+/// Nearly every segment begins where its sender's last one ended and acknowledges no less than that one. Then it is
+/// in the window wherever that begins, and two maxima are known: half of the work.
 #[inline(always)]
 pub fn judge_plain(own: Half, other: Half, segment: &Ack) -> Option<Moved> {
     let (sender, receiver) = (own.peer(), other.peer());
-    // As `window::check`, for a segment that opens no hole. Each difference has its highest bit set where the first
-    // number lies before the second: so there is one branch and not five.
+    // Each difference has its highest bit set where the first number lies before the second: so there is one branch
+    // and not three.
+    let outside = sender.limit.plus(1).offset_from(segment.end())
+        | segment.ack.offset_from(sender.ack)
+        | receiver.end.offset_from(segment.ack);
+    if segment.seq != sender.end || outside >> 31 != 0 || !own.is_plain_with(other) {
+        return judge_out_of_order(own, other, segment);
+    }
+    Some(moved(own, other, segment, Peer { end: segment.end(), ack: segment.ack, ..sender }))
+}
+
+/// As [`judge_plain`], for a segment that was sent before, or was overtaken.
+#[cold]
+#[inline(never)]
+fn judge_out_of_order(own: Half, other: Half, segment: &Ack) -> Option<Moved> {
+    let (sender, receiver) = (own.peer(), other.peer());
+    // As `window::check`, for a segment that opens no hole.
     let receiver_window = (u32::from(receiver.window) << other.scale()).max(1);
     let sender_window = (u32::from(sender.window) << own.scale()).max(1);
     let outside = segment.seq.offset_from(sender.end.minus(receiver_window))
@@ -41,18 +59,21 @@ pub fn judge_plain(own: Half, other: Half, segment: &Ack) -> Option<Moved> {
         | sender.limit.plus(1).offset_from(segment.end())
         | segment.ack.offset_from(sender.ack.minus(sender_window))
         | receiver.end.offset_from(segment.ack);
-    if (outside >> 31 != 0) | !own.is_plain_with(other) {
+    if outside >> 31 != 0 || !own.is_plain_with(other) {
         return None;
     }
+    let (end, ack) = (sender.end.max(segment.end()), sender.ack.max(segment.ack));
+    Some(moved(own, other, segment, Peer { end, ack, ..sender }))
+}
+
+/// What a segment that fits changes, beside how far its `sender` has come by it.
+#[inline(always)]
+fn moved(own: Half, other: Half, segment: &Ack, sender: Peer) -> Moved {
+    let receiver = other.peer();
+    let sender = Peer { window: sender.window.max(segment.window), ..sender };
     let right_edge = segment.ack.plus(u32::from(segment.window) << own.scale());
-    let sender = Peer {
-        end: sender.end.max(segment.end()),
-        ack: sender.ack.max(segment.ack),
-        window: sender.window.max(segment.window),
-        ..sender
-    };
     let receiver = Peer { limit: receiver.limit.max(right_edge), ..receiver };
-    Some(Moved { own: own.with(&sender), other_reach: other.with(&receiver).reach })
+    Moved { own: own.with(&sender), other_reach: other.with(&receiver).reach }
 }
 
 impl Connection {
