@@ -43,13 +43,13 @@ impl Admission {
     /// comes in there was sent there. Where they may begin at both, a host may be reached through either, and a
     /// packet may even pass twice, on its way to a router and back.
     #[inline(always)]
-    pub(super) const fn is_bound(self) -> bool {
+    pub(super) const fn is_bound(&self) -> bool {
         self.may_begin != self.may_begin_opposite
     }
 
     /// At which side the originator is of a connection whose packet comes in here in `direction`.
     #[inline(always)]
-    pub(super) const fn origin(self, direction: Direction) -> u8 {
+    pub(super) const fn origin(&self, direction: Direction) -> u8 {
         self.side ^ direction as u8
     }
 

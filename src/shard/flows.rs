@@ -19,7 +19,7 @@ impl Shard {
     ) -> Verdict {
         match self.look_up(*hash, key) {
             Some((index, _)) if self.is_over(index, context.now) => self.end_over(index, observer),
-            Some((index, direction)) if !self.comes_by_its_port(index, direction, context.admission) => {
+            Some((index, direction)) if !self.comes_by_its_port(index, direction, &context.admission) => {
                 return Verdict::WRONG_PORT;
             }
             // A query's identifier that is its type's number makes both ways look alike: nobody has asked

@@ -309,7 +309,7 @@ impl Shard {
     #[inline(always)]
     fn plain(&self, slot: &Slot<'_>, arrival: &Arrival<'_>, now: Tick) -> Option<Subject> {
         let direction = direction_of(self.table.matches(slot.candidate, &slot.key)?);
-        if !self.comes_by_its_port(slot.candidate, direction, arrival.admission) {
+        if !self.comes_by_its_port(slot.candidate, direction, &arrival.admission) {
             return None;
         }
         self.plain_segment(slot, direction, arrival.at, now)
@@ -404,7 +404,7 @@ impl Shard {
     /// Whether a packet of the connection at `index` that travels in `direction` came in by the port where
     /// those come in. Anybody can write another one's addresses, but not from the other side.
     #[inline(always)]
-    fn comes_by_its_port(&self, index: Index, direction: Direction, admission: Admission) -> bool {
+    fn comes_by_its_port(&self, index: Index, direction: Direction, admission: &Admission) -> bool {
         !admission.is_bound() || admission.origin(direction) == self.table.connection(index).side()
     }
 
@@ -414,7 +414,7 @@ impl Shard {
         let (key, hash) = place?;
         let (index, direction) = self.look_up(*hash, key)?;
         let is_its =
-            !self.is_over(index, context.now) && self.comes_by_its_port(index, direction, context.admission);
+            !self.is_over(index, context.now) && self.comes_by_its_port(index, direction, &context.admission);
         is_its.then(|| self.subject(index, direction))
     }
 

@@ -29,7 +29,7 @@ impl Shard {
         if self.is_over(index, context.now) {
             return unknown;
         }
-        if !self.comes_by_its_port(index, sender.opposite(), context.admission) {
+        if !self.comes_by_its_port(index, sender.opposite(), &context.admission) {
             return Verdict::WRONG_PORT;
         }
         let subject = self.subject(index, sender.opposite());

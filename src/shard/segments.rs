@@ -50,7 +50,7 @@ impl Shard {
     ) -> Verdict {
         match found {
             Some((index, _)) if self.is_over(index, context.now) => self.end_over(index, observer),
-            Some((index, direction)) if !self.comes_by_its_port(index, direction, context.admission) => {
+            Some((index, direction)) if !self.comes_by_its_port(index, direction, &context.admission) => {
                 return Verdict::WRONG_PORT;
             }
             Some((index, direction)) => {
