@@ -294,19 +294,33 @@ fn the_server_reaches_clients_whose_addresses_a_middlebox_has_changed() {
 
 #[test]
 fn what_is_acknowledged_has_arrived() {
+    const ONE: [u8; 2] = 1024_u16.to_be_bytes();
+    let word = |frame: &[u8], at: usize| u32::from_be_bytes(*frame[at..].first_chunk().unwrap());
     let mut bench = Bench::tcp(5);
-    bench.all(Work::Open, 5);
-    // None of the server's data arrives: the client never acknowledges more than the SYN.
-    let mut first = None;
+    // The server's first sequence number of the connection from port 1024.
+    let mut first = 0;
     let fate: Fate<'_> = Box::new(|from, frame| {
-        let ack = u32::from_be_bytes(*frame[42..].first_chunk().unwrap());
-        if from == End::Client && frame[36..38] == [0, 80] && frame[34..36] == [4, 0] {
-            assert_eq!(*first.get_or_insert(ack), ack);
+        if from == End::Server && frame[36..38] == ONE {
+            first = word(frame, 38);
         }
-        from == End::Client
+        true
     });
-    let report = bench.traffic(5, Direction::Both, 10_000, fate);
-    assert_eq!(report.reply.unwrap().received, 0);
+    bench.batch(Work::Open, 5, Rate::Flat, 32, fate);
+    for arrives in [false, true] {
+        let mut acknowledged = Vec::new();
+        let fate: Fate<'_> = Box::new(|from, frame| {
+            if from == End::Client && frame[34..36] == ONE {
+                acknowledged.push(word(frame, 42).wrapping_sub(first));
+            }
+            from == End::Client || arrives
+        });
+        let report = bench.traffic(5, Direction::Both, 10_000, fate);
+        assert_eq!(report.reply.unwrap().received > 0, arrives);
+        acknowledged.dedup();
+        // The SYN; then, once it has come, the data of six bytes.
+        let expected = if arrives { &[1, 7][..] } else { &[1] };
+        assert_eq!(acknowledged, expected, "arrives: {arrives}");
+    }
 }
 
 #[test]
