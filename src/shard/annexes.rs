@@ -27,8 +27,8 @@ use std::collections::VecDeque;
 use super::Shard;
 use super::record;
 use crate::table::{Index, Layout, Table};
-use crate::tcp::{self, Irregular, Stream};
-use crate::wire::{Direction, protocol};
+use crate::tcp::{self, Irregular};
+use crate::wire::protocol;
 
 /// The part of all annexes that unconfirmed connections hold at most, as a divisor.
 ///
@@ -79,14 +79,10 @@ impl Shard {
             return Irregular::default();
         }
         if let Some(annex) = self.table.annex(index) {
-            return Irregular::from_words(std::array::from_fn(|word| annex.get(word)));
+            let irregular = Irregular::from_words(std::array::from_fn(|word| annex.get(word)));
+            return irregular.with_known_streams(tracked);
         }
-        let streams = Direction::BOTH.map(|sender| {
-            let receiver = sender.opposite();
-            let acked = tracked.marks.has_acked(receiver);
-            Stream::unbroken(if acked { tracked.peer(receiver).ack } else { tracked.peer(sender).end })
-        });
-        Irregular { streams, ..Irregular::default() }
+        Irregular { streams: tcp::known_streams(tracked), ..Irregular::default() }
     }
 
     /// Keeps the irregular part in the connection's annex as long as it needs one.
@@ -101,7 +97,7 @@ impl Shard {
             self.table.annex_free(index);
             return;
         }
-        if self.table.annex(index).is_none() && !self.take_annex(index, tracked) {
+        if self.table.annex(index).is_none() && !self.take_annex(index, tracked, irregular) {
             self.counters.annexes_exhausted += 1;
             tracked.marks = tracked.marks.without_irregular();
             return;
@@ -115,8 +111,12 @@ impl Shard {
 
     /// Takes an annex for a connection that has none; returns whether there was one.
     #[cold]
-    fn take_annex(&mut self, index: Index, tracked: &tcp::Connection) -> bool {
-        let is_provisional = self.provisional.is_limited() && record::rank_of_tcp(tracked).is_some();
+    fn take_annex(&mut self, index: Index, tracked: &tcp::Connection, irregular: &Irregular) -> bool {
+        // What has displaced a confirmed connection keeps that in it, so that it may come back.
+        let of_confirmed =
+            irregular.rival.is_some_and(|rival| record::rank_of_tcp(&rival.connection).is_none());
+        let is_provisional =
+            self.provisional.is_limited() && !of_confirmed && record::rank_of_tcp(tracked).is_some();
         if is_provisional && let Some((oldest, id)) = self.provisional.make_room() {
             self.displace(oldest, id);
         }

@@ -34,10 +34,7 @@ impl Shard {
         }
         let subject = self.subject(index, sender.opposite());
         let in_flight = match quote.transport {
-            QuotedTransport::Tcp(_, seq) => {
-                let in_flight = self.in_flight(index, sender);
-                in_flight.is_some_and(|[first, end]| !seq.is_before(first) && seq.is_before(end))
-            }
+            QuotedTransport::Tcp(_, seq) => self.has_in_flight(index, sender, seq),
             QuotedTransport::Udp(_) | QuotedTransport::Query(_) | QuotedTransport::Other => true,
             QuotedTransport::Unknown => false,
         };
@@ -48,24 +45,50 @@ impl Shard {
         }
     }
 
+    /// Whether `sender` has sent `seq`, for all that is known, and nobody has acknowledged it: of the connection, of a SYN
+    /// or SYN-ACK that is remembered beside it, or of the connection that it has displaced.
+    fn has_in_flight(&self, index: Index, sender: Direction, seq: Seq) -> bool {
+        let lies_in = |[first, end]: [Seq; 2]| !seq.is_before(first) && seq.is_before(end);
+        if self.in_flight(index, sender).is_some_and(lies_in) {
+            return true;
+        }
+        let tracked = tcp::Connection::from_words(self.table.connection(index).tracker());
+        if !tracked.marks.remembers() {
+            return false;
+        }
+        let irregular = self.irregular(index, &tracked);
+        let remembered = irregular.remembered[sender.index()].is_some_and(|it| match it.kind {
+            tcp::RememberedKind::Syn | tcp::RememberedKind::SynAck => lies_in([it.seq, it.end]),
+            tcp::RememberedKind::Challenge => false,
+        });
+        let displaced = irregular.rival.and_then(|rival| {
+            let sender = if rival.mirrored { sender.opposite() } else { sender };
+            in_flight_of(&rival.connection, sender)
+        });
+        remembered || displaced.is_some_and(lies_in)
+    }
+
     /// What `sender` has sent and not seen acknowledged: the first sequence number, and the one behind the last.
     /// None of an endpoint that has sent nothing yet.
     pub(super) fn in_flight(&self, index: Index, sender: Direction) -> Option<[Seq; 2]> {
-        let tracked = tcp::Connection::from_words(self.table.connection(index).tracker());
-        if !tracked.has_numbers(sender) {
-            return None;
-        }
-        let end = tracked.peer(sender).end;
-        let receiver = sender.opposite();
-        let acknowledged = if tracked.marks.has_acked(receiver) {
-            tracked.peer(receiver).ack
-        } else {
-            // Nothing acknowledged: all that was sent is in flight, from the SYN on; where that was not
-            // seen, a window back.
-            tracked.initial(sender).unwrap_or_else(|| end.minus(tracked.window(receiver).max(1)))
-        };
-        Some([acknowledged, end])
+        in_flight_of(&tcp::Connection::from_words(self.table.connection(index).tracker()), sender)
     }
+}
+
+fn in_flight_of(tracked: &tcp::Connection, sender: Direction) -> Option<[Seq; 2]> {
+    if !tracked.has_numbers(sender) {
+        return None;
+    }
+    let end = tracked.peer(sender).end;
+    let receiver = sender.opposite();
+    let acknowledged = if tracked.marks.has_acked(receiver) {
+        tracked.peer(receiver).ack
+    } else {
+        // Nothing acknowledged: all that was sent is in flight, from the SYN on; where that was not
+        // seen, a window back.
+        tracked.initial(sender).unwrap_or_else(|| end.minus(tracked.window(receiver).max(1)))
+    };
+    Some([acknowledged, end])
 }
 
 /// The key of the packet that an error quotes.

@@ -599,6 +599,26 @@ fn a_remembered_syn_from_outside_cannot_begin_a_connection_by_its_answer_from_in
 }
 
 #[test]
+fn a_displaced_connection_comes_back_by_either_port_as_whoever_began_it_had_it() {
+    for (admission, host) in [(INSIDE, true), (OUTSIDE, false)] {
+        let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
+        lab.admission = INSIDE;
+        lab.open(1);
+        lab.send_from(INSIDE, there(1, Flags::SYN, 500_000, 0));
+        assert_eq!(lab.send_from(OUTSIDE, back(1, SYN_ACK, 700_000, 500_001)).class, Class::New);
+        let frame = if host { there(1, Flags::ACK, 1, 1) } else { back(1, Flags::ACK, 1, 1) };
+        let verdict = lab.send_from(admission, frame);
+        let subject = verdict.subject.unwrap();
+        assert_eq!((verdict.class, subject.id), (Class::New, 3), "numbers are never used again");
+        let direction = if host { Direction::Original } else { Direction::Reply };
+        assert_eq!(subject.direction, direction);
+        assert_eq!(lab.heard.ended, [(1, End::Reused), (2, End::Reused)]);
+        assert_eq!(lab.send_from(OUTSIDE, back(1, Flags::ACK, 1, 1)).class, Class::Established);
+        assert_eq!(lab.send_from(INSIDE, there(1, Flags::ACK, 1, 1)).class, Class::Established);
+    }
+}
+
+#[test]
 fn multicast_broadcast_and_dhcp_are_not_bound_unless_they_are_tracked() {
     let ports = |source, destination| Ports { source, destination };
     let from = |destination| Builder::v4([10, 0, 0, 2], destination);

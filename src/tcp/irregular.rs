@@ -13,8 +13,9 @@
 //! Where more than [`BLOCKS`] blocks lie apart the rearmost are forgotten: then the receiver's
 //! acknowledgement tells, a round trip later.
 
+use super::connection::Connection;
 use crate::time::Tick;
-use crate::wire::{Segment, Seq};
+use crate::wire::{Direction, Segment, Seq};
 
 /// How many separate blocks behind a hole are kept for each direction.
 const BLOCKS: usize = 2;
@@ -130,8 +131,8 @@ pub struct Remembered {
 }
 
 impl Remembered {
-    /// What is kept of the moment it came: eighteen hours, far more than it is of interest.
-    const AT: u32 = (1 << 26) - 1;
+    /// What is kept of the moment it came: more than four hours, far longer than it is of interest.
+    const AT: u32 = (1 << 24) - 1;
 
     /// Remembers `segment`.
     pub(super) fn new(kind: Kind, segment: &Segment<'_>, now: Tick) -> Remembered {
@@ -183,32 +184,77 @@ impl Remembered {
     }
 }
 
+/// Another connection of the same two endpoints, which may yet prove to be the one that lives ([`super::rival`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rival {
+    /// As it was when it was displaced.
+    pub connection: Connection,
+    /// Whether its originator is the responder of the one in the table.
+    pub mirrored: bool,
+    /// Whether it began after the one in the table.
+    pub younger: bool,
+}
+
 /// The irregular part of a connection, 64 bytes apart from it.
+///
+/// A rival lies where the streams would: beside one, a stream with a hole counts as received as far as its receiver
+/// has acknowledged ([`Irregular::with_known_streams`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Irregular {
     /// Both directions' streams.
     pub streams: [Stream; 2],
     /// The newest segment of each sender that is to be remembered.
     pub remembered: [Option<Remembered>; 2],
+    /// The other connection, where there is one.
+    pub rival: Option<Rival>,
+}
+
+/// Bits of the last word beside what is remembered.
+mod bit {
+    pub(super) const RIVAL: u64 = 1 << 31;
+    pub(super) const MIRRORED: u64 = 1 << 63;
+    pub(super) const YOUNGER: u64 = 1 << 62;
+}
+
+/// Both streams as far as acknowledgements tell, where nothing else was kept of them.
+pub fn known_streams(connection: &Connection) -> [Stream; 2] {
+    Direction::BOTH.map(|sender| {
+        let receiver = sender.opposite();
+        let acked = connection.marks.has_acked(receiver);
+        Stream::unbroken(if acked { connection.peer(receiver).ack } else { connection.peer(sender).end })
+    })
 }
 
 impl Irregular {
+    /// The same, with the streams for which a rival has left no room.
+    pub fn with_known_streams(self, connection: &Connection) -> Irregular {
+        if self.rival.is_some() { Irregular { streams: known_streams(connection), ..self } } else { self }
+    }
+
     /// The irregular part as eight words, opaque to whoever keeps them.
     pub fn words(&self) -> [u64; 8] {
         let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
         let block = |block: Block| pair(block.start.0, block.end.0);
         let [a, b] = &self.streams;
         let [first, second] = self.remembered.map(|it| it.map_or((0, 0), Remembered::words));
-        [
+        let small = pair(first.1, second.1);
+        let streams = [
             pair(a.contiguous.0, b.contiguous.0),
             block(a.blocks[0]),
             block(a.blocks[1]),
             block(b.blocks[0]),
             block(b.blocks[1]),
-            first.0,
-            second.0,
-            pair(first.1, second.1),
-        ]
+        ];
+        let (body, small) = match &self.rival {
+            None => (streams, small),
+            Some(rival) => {
+                let mirrored = if rival.mirrored { bit::MIRRORED } else { 0 };
+                let younger = if rival.younger { bit::YOUNGER } else { 0 };
+                (rival.connection.words(), small | bit::RIVAL | mirrored | younger)
+            }
+        };
+        let [w0, w1, w2, w3, w4] = body;
+        [w0, w1, w2, w3, w4, first.0, second.0, small]
     }
 
     /// The irregular part that [`Irregular::words`] wrote.
@@ -220,14 +266,20 @@ impl Irregular {
             contiguous: Seq(contiguous),
             blocks: [block(first), block(second)],
         };
-        let small = [low(words[7]), high(words[7])];
-        Irregular {
-            streams: [stream(low(words[0]), words[1], words[2]), stream(high(words[0]), words[3], words[4])],
-            remembered: [
-                Remembered::from_words(words[5], small[0]),
-                Remembered::from_words(words[6], small[1]),
-            ],
-        }
+        let [w0, w1, w2, w3, w4, first, second, small] = words;
+        let rival = (small & bit::RIVAL != 0).then(|| Rival {
+            connection: Connection::from_words([w0, w1, w2, w3, w4]),
+            mirrored: small & bit::MIRRORED != 0,
+            younger: small & bit::YOUNGER != 0,
+        });
+        let streams = if rival.is_some() {
+            [Stream::default(); 2]
+        } else {
+            [stream(low(w0), w1, w2), stream(high(w0), w3, w4)]
+        };
+        let remembered =
+            [Remembered::from_words(first, low(small)), Remembered::from_words(second, high(small))];
+        Irregular { streams, remembered, rival }
     }
 }
 
@@ -313,6 +365,25 @@ mod tests {
     }
 
     #[test]
+    fn words_bring_back_a_rival_beside_what_is_remembered() {
+        let now = Tick::new(u32::MAX - 3);
+        let it =
+            Remembered { kind: Kind::Challenge, seq: Seq(1), end: Seq(1), window: 0xffff, scale: 15, at: 0 };
+        for bits in 0..4 {
+            let word = 0xfedc_ba98_7654_3210;
+            let rival = Rival {
+                connection: Connection::from_words([word, !word, word >> 1, !word >> 1, word << 1]),
+                mirrored: bits & 1 != 0,
+                younger: bits & 2 != 0,
+            };
+            let mut irregular = Irregular { rival: Some(rival), ..Irregular::default() };
+            assert_eq!(Irregular::from_words(irregular.words()), irregular);
+            irregular.remembered = [Some(it.that_came_at(now)); 2];
+            assert_eq!(Irregular::from_words(irregular.words()), irregular);
+        }
+    }
+
+    #[test]
     fn the_moment_is_known_for_hours() {
         let segment = Segment {
             seq: Seq(0),
@@ -324,7 +395,7 @@ mod tests {
         };
         for came in [0, 77, u32::MAX - 1000] {
             let it = Remembered::new(Kind::Syn, &segment, Tick::new(came));
-            for later in [0, 1, 5000, 9 * 3_600_000] {
+            for later in [0, 1, 5000, 4 * 3_600_000] {
                 assert_eq!(it.came_at(Tick::new(came.wrapping_add(later))), Tick::new(came));
             }
         }

@@ -16,6 +16,7 @@ use super::refusal::Refusal;
 use super::remember;
 use super::reset::{self, Exactness};
 use super::reuse::{self, Reuse};
+use super::rival;
 use super::state::{Received, Sent, State};
 use super::timer::{Rearm, Timer};
 use super::window;
@@ -66,20 +67,28 @@ pub struct Situation<'a> {
     pub now: Tick,
 }
 
-/// Judges any segment against its connection, and, where a handshake has seen two different answers, what does
-/// not fit the first of them against the second.
+/// Judges any segment against its connection, and where it remembers another answer to its SYN, or has a rival, what
+/// does not fit it against those.
 #[cold]
 pub fn judge(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
-    if situation.connection.marks.remembers()
-        && let Some((connection, irregular)) = remember::by_second_answer(situation)
-    {
+    if !situation.connection.marks.remembers() {
+        return rival::displace(situation, judge_once(situation, segment));
+    }
+    let judgement = rival::displace(situation, judge_answers(situation, segment));
+    rival::judge(situation, segment, judgement)
+}
+
+/// Judges any segment against the connection, and, where a handshake has seen two different answers, what does not fit
+/// the first of them against the second.
+fn judge_answers(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
+    if let Some((connection, irregular)) = remember::by_second_answer(situation) {
         let policy = Policy { liberal: false, ..*situation.policy };
         let first = Situation { policy: &policy, ..*situation };
         let second = Situation { connection: &connection, irregular: &irregular, ..first };
         if let Judgement::Refuse(_) = judge_once(&first, segment)
             && let Judgement::Accept(accepted) = judge_once(&second, segment)
         {
-            let changes_nothing = accepted.remark.is_some();
+            let changes_nothing = accepted.remark.is_some() || accepted.connection == connection;
             return if changes_nothing {
                 situation.pass_with(accepted.remark)
             } else {
@@ -91,7 +100,7 @@ pub fn judge(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
 }
 
 /// Judges any segment against the connection as it stands.
-fn judge_once(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
+pub(super) fn judge_once(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
     let flags = segment.flags;
     if flags.has(Flags::RST) {
         judge_rst(situation, segment)
@@ -106,7 +115,7 @@ fn judge_once(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
 
 impl Situation<'_> {
     /// A repetition of what was let through before: a sign of life and nothing else.
-    fn repetition(&self) -> Judgement {
+    pub(super) fn repetition(&self) -> Judgement {
         let timer = Timer::of(self.connection);
         let rearm = if timer == Timer::Established { Rearm::Start(timer) } else { Rearm::Keep };
         Judgement::Accept(Accepted { rearm, ..self.unchanged(None) })
@@ -248,7 +257,7 @@ fn keep_own_syn(situation: &Situation<'_>, segment: &Segment<'_>, judgement: Jud
 fn judge_syn(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
     let Situation { connection, direction, policy, now, .. } = *situation;
     if connection.marks.is_reset() {
-        return Judgement::Renew(open::by_syn(segment, now));
+        return Judgement::Renew(remember::beside_refused(situation, open::by_syn(segment, now)));
     }
     if situation.is_in_time_wait() {
         match reuse::of(policy.time_wait_reuse, connection, direction, segment) {
@@ -286,7 +295,7 @@ fn take_in_answer(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement
     let mut next = *connection;
     let ack = segment.flags.has(Flags::ACK).then_some(segment.ack);
     open::answer(&mut next, direction, &Remembered::new(Kind::SynAck, segment, now), ack);
-    situation.moved(next)
+    remember::settle_own_syn(direction, segment, situation.moved(next))
 }
 
 /// A SYN-ACK: the handshake's second segment, its repetition, another in its place, or the answer to a
@@ -313,6 +322,7 @@ fn judge_syn_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement 
         (true, false, _) if remember::is_second_answer(situation) => {
             situation.remember(Remembered::new(Kind::SynAck, segment, now))
         }
+        (_, false, _) if remember::is_late_answer(connection, receiver, segment) => situation.pass(),
         (false, true, _) if connection.may_be_syn_of(receiver, segment.ack.minus(1)) => {
             situation.repetition()
         }

@@ -16,6 +16,7 @@
 //! | `connection` | what is kept, in forty bytes |
 //! | `irregular` | holes in a stream, and what is remembered |
 //! | `remember` | what is remembered of segments whose answer may change everything |
+//! | `rival` | two connections of one tuple, of which the endpoints' segments choose one |
 //! | `window` | which numbers fit |
 //! | `open`, `close`, `reset`, `reuse` | what begins, moves, aborts and replaces a connection |
 //! | `judge` | puts these together |
@@ -36,6 +37,7 @@ mod refusal;
 mod remember;
 mod reset;
 mod reuse;
+mod rival;
 mod state;
 mod timer;
 mod window;
@@ -45,7 +47,7 @@ mod tests;
 
 pub use connection::{Connection, Half, Marks, Peer, Stamp};
 pub use detail::{Bounds, Detail, bounds, detail};
-pub use irregular::{Irregular, Kind as RememberedKind, Remembered, Stream};
+pub use irregular::{Irregular, Kind as RememberedKind, Remembered, Rival, Stream, known_streams};
 pub use judge::{Accepted, Judgement, Situation, judge};
 pub use open::{Opening, begin};
 pub use plain::{Moved, judge_plain};

@@ -112,7 +112,7 @@ pub(super) fn by_syn_ack(
     let irregular = replaced.map(|replaced| {
         connection.marks.set_remembers(true);
         let streams = connection.peers.map(|peer| Stream::unbroken(peer.end));
-        Irregular { streams, remembered: [Some(replaced), None] }
+        Irregular { streams, remembered: [Some(replaced), None], rival: None }
     });
     let timer = Timer::of(&connection);
     Opening { connection, irregular, timer, note: syn.came_at(now), direction: Direction::Reply }

@@ -12,10 +12,11 @@
 
 use super::connection::Connection;
 use super::irregular::{Irregular, Kind, Remembered};
-use super::judge::{Accepted, Judgement, Situation};
+use super::judge::{Accepted, Judgement, Situation, judge_once};
 use super::open::{self, Opening};
 use super::refusal::Refusal;
 use super::state::State;
+use super::timer::{Rearm, Timer};
 use crate::wire::{Direction, Flags, Segment};
 
 impl Accepted {
@@ -43,6 +44,9 @@ impl Accepted {
                 self.remember(side, None);
             }
         }
+        let connection = self.connection;
+        self.irregular.rival = self.irregular.rival.filter(|it| !it.is_forgotten(&connection, situation));
+        self.irregular.mark(&mut self.connection);
     }
 }
 
@@ -50,7 +54,13 @@ impl Irregular {
     /// Keeps `what` of `sender`, and marks the connection accordingly.
     fn remember(&mut self, connection: &mut Connection, sender: Direction, what: Option<Remembered>) {
         self.remembered[sender.index()] = what;
-        connection.marks.set_remembers(self.remembered.iter().any(Option::is_some));
+        self.mark(connection);
+    }
+
+    /// Marks the connection as one that remembers, or not.
+    fn mark(&self, connection: &mut Connection) {
+        let remembers = self.rival.is_some() || self.remembered.iter().any(Option::is_some);
+        connection.marks.set_remembers(remembers);
     }
 }
 
@@ -101,12 +111,50 @@ pub(super) fn own_syn(situation: &Situation<'_>, sender: Direction) -> Option<Re
     Some(Remembered { kind: Kind::Syn, seq, end, window, scale, at: 0 }.that_came_at(note))
 }
 
+/// What a SYN begins after an RST that has refused the connection's own: beside it stays remembered the SYN of the
+/// other side that was let through before, the refused one or one remembered in the same way. A copy of that may
+/// be under way, and meets an endpoint that opens by itself now (RFC 9293 section 3.5), which answers it.
+pub(super) fn beside_refused(situation: &Situation<'_>, mut opening: Opening) -> Opening {
+    let Situation { connection, direction, .. } = *situation;
+    let other = direction.opposite();
+    let earlier = own_syn(situation, other).or_else(|| situation.remembered(other, Kind::Syn));
+    if let Some(earlier) = earlier.filter(|_| !connection.has_numbers(Direction::Reply)) {
+        let mut irregular = opening.irregular.unwrap_or_default();
+        irregular.remember(&mut opening.connection, Direction::Reply, Some(earlier));
+        opening.irregular = Some(irregular);
+    }
+    opening
+}
+
+/// Forgets the remembered SYN of `sender` where `judgement` has made it the connection's own: it is no other one any
+/// more, and what answers it begins nothing new.
+pub(super) fn settle_own_syn(
+    sender: Direction,
+    segment: &Segment<'_>,
+    mut judgement: Judgement,
+) -> Judgement {
+    if let Judgement::Accept(accepted) = &mut judgement
+        && let Some(syn) = recall(&accepted.connection, &accepted.irregular, sender, Kind::Syn)
+        && syn.seq == segment.seq
+    {
+        accepted.remember(sender, None);
+    }
+    judgement
+}
+
 /// A SYN-ACK of an endpoint in SYN_RECEIVED that acknowledges the same SYN as its first one, but is another:
 /// the first may have been lost behind us, and its sender have crashed since, or have kept no state (SYN
 /// cookies). Which of the two the other side has got, its next segment tells.
 pub(super) fn is_second_answer(situation: &Situation<'_>) -> bool {
     situation.sender_state() == State::SynReceived
         && matches!(situation.receiver_state(), State::Established | State::SynReceived)
+}
+
+/// Whether a SYN-ACK answers the SYN of `receiver` once more, although the handshake is over: of a listener that has
+/// crashed since, and met a copy of that SYN. It acknowledges nothing but the SYN, whose number nobody off the path
+/// knows. Its receiver challenges it (RFC 5961 section 4.2), and the RST for that ends the connection.
+pub(super) fn is_late_answer(connection: &Connection, receiver: Direction, segment: &Segment<'_>) -> bool {
+    connection.initial(receiver) == Some(segment.ack.minus(1))
 }
 
 /// The connection as it is if the remembered SYN-ACK is the one that counts; the first is remembered then.
@@ -139,7 +187,10 @@ pub(super) fn before_synchronized(situation: &Situation<'_>, segment: &Segment<'
     let refused = Judgement::Refuse(Refusal::NotSynchronized);
     let receiver = direction.opposite();
     match (situation.sender_state(), situation.receiver_state()) {
-        (State::Listen, State::SynSent) if !connection.acknowledges_syn(receiver, segment.ack) => {
+        (State::Listen, State::SynSent) if connection.acknowledges_syn(receiver, segment.ack) => {
+            answers_beside(situation, segment).unwrap_or(refused)
+        }
+        (State::Listen, State::SynSent) => {
             let challenge = Remembered::new(Kind::Challenge, segment, now);
             situation.remember(Remembered { seq: segment.ack, end: segment.ack, ..challenge })
         }
@@ -150,6 +201,29 @@ pub(super) fn before_synchronized(situation: &Situation<'_>, segment: &Segment<'
             if goes_on { situation.pass() } else { refused }
         }
         _ => refused,
+    }
+}
+
+/// An acknowledgement of the SYN that began the connection, by an endpoint whose own SYN was let through before that
+/// one came ([`beside_refused`]): with those two it is a simultaneous open. `None` where no such SYN is remembered.
+fn answers_beside(situation: &Situation<'_>, segment: &Segment<'_>) -> Option<Judgement> {
+    let sender = situation.direction;
+    let syn = situation.remembered(sender, Kind::Syn).filter(|syn| syn.is_answered_by(segment.seq))?;
+    // A FIN comes again, and after it the handshake would have gone three steps at once.
+    if segment.flags.has(Flags::FIN) {
+        return None;
+    }
+    let mut next = *situation.connection;
+    let mut irregular = *situation.irregular;
+    open::answer(&mut next, sender, &syn, None);
+    irregular.remember(&mut next, sender, None);
+    let opened = Situation { connection: &next, irregular: &irregular, ..*situation };
+    match judge_once(&opened, segment) {
+        Judgement::Accept(mut accepted) => {
+            accepted.rearm = Rearm::Start(Timer::of(&accepted.connection));
+            Some(Judgement::Accept(accepted))
+        }
+        Judgement::Renew(_) | Judgement::Refuse(_) => None,
     }
 }
 

@@ -6,6 +6,7 @@
 mod edges;
 mod endings;
 mod recovery;
+mod rivals;
 mod stamps;
 mod time_wait;
 mod timers;
@@ -33,6 +34,8 @@ struct Track {
     note: Tick,
     now: Tick,
     deadline: Tick,
+    /// Whether A is the responder now: the connection was taken over by one that B opened.
+    turned: bool,
 }
 
 /// What became of a segment, in short.
@@ -60,6 +63,7 @@ impl Track {
             note: opening.note,
             now,
             deadline: now,
+            turned: false,
         };
         track.rearm(Rearm::Start(opening.timer));
         track
@@ -152,14 +156,18 @@ impl Track {
         match judgement {
             Judgement::Accept(accepted) => {
                 self.connection = accepted.connection;
-                self.irregular = Irregular::from_words(accepted.irregular.words());
+                self.irregular = Irregular::from_words(accepted.irregular.words())
+                    .with_known_streams(&accepted.connection);
                 self.note = accepted.note;
                 self.rearm(accepted.rearm);
                 accepted.remark.map_or(Fine, Remark)
             }
             Judgement::Renew(opening) => {
+                self.turned ^= opening.direction != direction;
                 self.connection = opening.connection;
-                self.irregular = opening.irregular.unwrap_or_default();
+                let irregular = opening.irregular.unwrap_or_default();
+                self.irregular =
+                    Irregular::from_words(irregular.words()).with_known_streams(&opening.connection);
                 self.note = opening.note;
                 self.rearm(Rearm::Start(opening.timer));
                 New

@@ -97,6 +97,8 @@ pub(crate) struct Stage {
     pub(crate) states: [tcp::State; 2],
     /// What is sent.
     pub(crate) script: &'static [Step],
+    /// Whether the endpoints' segments bear timestamps (RFC 7323).
+    pub(crate) stamped: bool,
 }
 
 /// The handshake, and then data of both sides under way: 200 bytes of the originator and 500 of the responder
@@ -129,9 +131,12 @@ const fn then<const A: usize, const B: usize, const BOTH: usize>(
 const FIN: Step = from_originator(FIN_ACK, 1201, 501, 0);
 const HALF_CLOSED: [Step; 9] = then(OPEN, [FIN, from_responder(ACK, 501, 1202, 0)]);
 const CLOSING: [Step; 9] = then(OPEN, [FIN, from_responder(FIN_ACK, 501, 1201, 0)]);
+/// A SYN in the originator's name and an answer in the responder's, both of somebody else: they have taken the tuple.
+const MADE_UP: [Step; 9] =
+    then(OPEN, [from_originator(SYN, OTHER_SYN, 0, 0), from_responder(SYN_ACK, OTHER_SYN, OTHER_SYN + 1, 0)]);
 
 /// Every pair of states that two endpoints can be brought into, and what else changes how a segment is judged.
-pub(crate) static STAGES: [Stage; 25] = {
+pub(crate) static STAGES: [Stage; 33] = {
     use tcp::State::*;
     [
         stage("SYN_SENT/LISTEN", [SynSent, Listen], &[OPEN[0]]),
@@ -140,6 +145,11 @@ pub(crate) static STAGES: [Stage; 25] = {
             "SYN_RECEIVED/SYN_RECEIVED",
             [SynReceived, SynReceived],
             &[OPEN[0], from_responder(SYN, 0, 0, 0)],
+        ),
+        stage(
+            "SYN_RECEIVED/ESTABLISHED",
+            [SynReceived, Established],
+            &[OPEN[0], from_responder(SYN, 0, 0, 0), from_originator(SYN_ACK, 0, 1, 0)],
         ),
         stage("ESTABLISHED/ESTABLISHED", [Established, Established], &OPEN),
         stage("FIN_WAIT_1/CLOSE_WAIT", [FinWait1, CloseWait], &then::<7, 1, 8>(OPEN, [FIN])),
@@ -180,6 +190,14 @@ pub(crate) static STAGES: [Stage; 25] = {
             "FIN_WAIT_2/LAST_ACK, a hole before the FIN",
             [FinWait2, LastAck],
             &then::<9, 1, 10>(HALF_CLOSED, [from_responder(FIN_ACK, 1501, 1202, 0)]),
+        ),
+        stage(
+            "FIN_WAIT_1/FIN_WAIT_1, a hole before each FIN",
+            [FinWait1, FinWait1],
+            &then::<7, 2, 9>(
+                OPEN,
+                [from_originator(FIN_ACK, 2201, 501, 0), from_responder(FIN_ACK, 1501, 1201, 0)],
+            ),
         ),
         stage("CLOSING/CLOSING", [Closing, Closing], &CLOSING),
         stage(
@@ -229,6 +247,22 @@ pub(crate) static STAGES: [Stage; 25] = {
             &[OPEN[0], from_originator(SYN, OTHER_SYN, 0, 0)],
         ),
         stage(
+            "SYN_SENT/LISTEN, a challenge remembered",
+            [SynSent, Listen],
+            &[OPEN[0], from_responder(ACK, OTHER_SYN, OTHER_SYN, 0)],
+        ),
+        stage(
+            "ESTABLISHED/SYN_RECEIVED, a second answer remembered",
+            [Established, SynReceived],
+            &[OPEN[0], OPEN[1], from_responder(SYN_ACK, OTHER_SYN, 1, 0)],
+        ),
+        stage("ESTABLISHED/SYN_RECEIVED, made up", [Established, SynReceived], &MADE_UP),
+        stage(
+            "ESTABLISHED/ESTABLISHED, made up",
+            [Established, Established],
+            &then::<9, 1, 10>(MADE_UP, [from_originator(ACK, OTHER_SYN + 1, OTHER_SYN + 1, 0)]),
+        ),
+        stage(
             "ESTABLISHED/ESTABLISHED, a hole",
             [Established, Established],
             &then::<7, 1, 8>(OPEN, [from_originator(ACK, 2201, 1, 700)]),
@@ -248,11 +282,22 @@ pub(crate) static STAGES: [Stage; 25] = {
             [FinWait1, CloseWait],
             &[from_originator(FIN_ACK, 1001, 1, 0)],
         ),
+        stamped("FIN_WAIT_2/CLOSE_WAIT, timestamps", [FinWait2, CloseWait], &HALF_CLOSED),
+        stamped(
+            "TIME_WAIT/LAST_ACK, timestamps",
+            [TimeWait, LastAck],
+            &then::<9, 1, 10>(HALF_CLOSED, [from_responder(FIN_ACK, 501, 1202, 0)]),
+        ),
     ]
 };
 
 const fn stage(name: &'static str, states: [tcp::State; 2], script: &'static [Step]) -> Stage {
-    Stage { name, states, script }
+    Stage { name, states, script, stamped: false }
+}
+
+/// The same with timestamps on the endpoints' segments.
+const fn stamped(name: &'static str, states: [tcp::State; 2], script: &'static [Step]) -> Stage {
+    Stage { stamped: true, ..stage(name, states, script) }
 }
 
 impl Stage {
@@ -270,6 +315,17 @@ impl Stage {
     pub(crate) fn remembers_syn_of(&self, sender: Direction) -> bool {
         self.script.iter().skip(1).any(|step| step.0 == sender && step.1 == SYN)
             && !self.has(tcp::State::SynReceived)
+            && !self.is_made_up()
+    }
+
+    /// Whether it has displaced another connection, which may come back.
+    pub(crate) fn is_made_up(&self) -> bool {
+        self.script.starts_with(&MADE_UP)
+    }
+
+    /// Whether two different answers to the SYN are known.
+    pub(crate) fn was_answered_twice(&self) -> bool {
+        self.script.iter().filter(|step| step.1 == SYN_ACK).count() == 2 && !self.is_made_up()
     }
 
     /// Whether that endpoint has sent its FIN.
@@ -289,6 +345,12 @@ pub(crate) fn segment_of((direction, flags, seq, ack, _): Step) -> Tcp {
     let other = INITIAL[direction.opposite() as usize];
     let ack = if flags.has(ACK) { other.wrapping_add(ack) } else { 0 };
     segment(direction, flags, own.wrapping_add(seq), ack)
+}
+
+/// The same with a timestamp (RFC 7323 section 3.2).
+fn with_timestamp(mut tcp: Tcp) -> Tcp {
+    tcp.options.extend([1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0]);
+    tcp
 }
 
 /// Hands out numbers and asks for nothing else.
@@ -342,18 +404,21 @@ pub(crate) enum Effect {
     Moves,
     /// An endpoint's state is different.
     Steps,
+    /// The connection that this one has displaced comes back in its place.
+    Returns,
     /// The connection has ended, reset or replaced.
     Ends,
 }
 
 impl Effect {
-    pub(crate) const ALL: [Effect; 7] = [
+    pub(crate) const ALL: [Effect; 8] = [
         Effect::Nothing,
         Effect::Passes,
         Effect::Remembers,
         Effect::Prolongs,
         Effect::Moves,
         Effect::Steps,
+        Effect::Returns,
         Effect::Ends,
     ];
 
@@ -365,7 +430,14 @@ impl Effect {
             return Effect::Ends;
         };
         let reset = |kept: &Kept| kept.tracked.marks.is_reset();
-        if old.id != new.id || reset(&old) != reset(&new) {
+        let rivals = [&old, &new].map(|kept| kept.irregular.rival);
+        let displaced = rivals[0].filter(|_| old.tracked.marks.remembers());
+        if old.id != new.id {
+            let is_back = displaced.is_some_and(|rival| rival.connection.stamps == new.tracked.stamps);
+            return if is_back { Effect::Returns } else { Effect::Ends };
+        }
+        let ends_displaced = rivals.map(|it| it.is_some_and(|it| it.connection.marks.is_reset()));
+        if reset(&old) != reset(&new) || ends_displaced[0] != ends_displaced[1] {
             return Effect::Ends;
         }
         let quiet = Kept { counted: old.counted, last_seen: old.last_seen, ..new };
@@ -412,6 +484,8 @@ pub(crate) struct Arena {
     pub(crate) numbers: Numbers,
     pub(crate) now: Time,
     pub(crate) version: Version,
+    /// The stage's.
+    pub(crate) name: &'static str,
     script: Vec<Vec<u8>>,
     bystander: Index,
     baseline: Picture,
@@ -438,16 +512,18 @@ impl Arena {
     pub(crate) fn new(stage: &Stage, version: Version, policy: tcp::Policy) -> Arena {
         let layout = Shard::layout_for_connections(64).unwrap();
         let shard = Shard::new(layout, HashKeys([1, 2, 3, 4]), settings(policy), Tick::new(0)).unwrap();
-        let script = stage
-            .script
-            .iter()
-            .map(|&step| version.builder(step.0).tcp(&segment_of(step), &vec![0x55; step.4 as usize]));
+        let script = stage.script.iter().map(|&step| {
+            let tcp = segment_of(step);
+            let tcp = if stage.stamped { with_timestamp(tcp) } else { tcp };
+            version.builder(step.0).tcp(&tcp, &vec![0x55; step.4 as usize])
+        });
         let nothing = Picture { victim: None, bystander: None, sequence: 0, live: 0 };
         let mut arena = Arena {
             shard,
             numbers: Numbers::default(),
             now: Time::from_nanoseconds(BEGIN),
             version,
+            name: stage.name,
             script: script.collect(),
             bystander: Index::new(0),
             baseline: nothing,
@@ -540,9 +616,12 @@ impl Arena {
         match effect {
             Effect::Nothing => {}
             Effect::Passes => self.baseline = after,
-            Effect::Remembers | Effect::Prolongs | Effect::Moves | Effect::Steps | Effect::Ends => {
-                self.restore()
-            }
+            Effect::Remembers
+            | Effect::Prolongs
+            | Effect::Moves
+            | Effect::Steps
+            | Effect::Returns
+            | Effect::Ends => self.restore(),
         }
         effect
     }

@@ -21,7 +21,9 @@ use crate::segments::{ALL_PAIRS, Kind, Measure, PAYLOAD, in_flight, measure, sam
 struct Allowed {
     /// End the connection.
     ends: u128,
-    /// Change a state or end it.
+    /// Bring the displaced one back, or end it.
+    returns: u128,
+    /// Change a state, bring the displaced one back, or end it.
     steps: u128,
     /// Change a window, the timer, a state, or end it.
     moves: u128,
@@ -43,14 +45,14 @@ const ACKS: u128 = 2 * WINDOW as u128 + 1;
 const FIN_SEQS: u128 = WINDOW as u128 + UNDER_WAY;
 
 impl Allowed {
-    const NOTHING: Allowed = Allowed { ends: 0, steps: 0, moves: 0, remembers: 0 };
+    const NOTHING: Allowed = Allowed { ends: 0, returns: 0, steps: 0, moves: 0, remembers: 0 };
 
     const fn ends(pairs: u128) -> Allowed {
-        Allowed { ends: pairs, steps: pairs, moves: pairs, remembers: pairs }
+        Allowed { ends: pairs, returns: pairs, steps: pairs, moves: pairs, remembers: pairs }
     }
 
     const fn steps(pairs: u128) -> Allowed {
-        Allowed { ends: 0, ..Allowed::ends(pairs) }
+        Allowed { ends: 0, returns: 0, ..Allowed::ends(pairs) }
     }
 
     const fn moves(pairs: u128) -> Allowed {
@@ -60,6 +62,7 @@ impl Allowed {
     /// Whether `measure` stays below.
     fn covers(&self, measure: &Measure) -> bool {
         measure.at_least(Effect::Ends) <= self.ends
+            && measure.at_least(Effect::Returns) <= self.returns
             && measure.at_least(Effect::Steps) <= self.steps
             && measure.at_least(Effect::Prolongs) <= self.moves
             && measure.at_least(Effect::Remembers) <= self.remembers
@@ -91,8 +94,10 @@ fn allowed_rst(stage: &Stage, kind: Kind, from: Direction) -> Allowed {
         let syns = 1 + u128::from(stage.remembers_syn_of(from.opposite()));
         return if kind == Kind::RstAck { Allowed::ends(syns * ONE) } else { Allowed::NOTHING };
     }
+    // Of two connections, the made-up one and the one that it has displaced, each has its numbers.
+    let ends = if stage.is_made_up() || stage.was_answered_twice() { 4 * ONE } else { 2 * ONE };
     // What is left of it beside TIME_WAIT may be aborted.
-    if stage.has(State::TimeWait) { Allowed::steps(2 * ONE) } else { Allowed::ends(2 * ONE) }
+    if stage.has(State::TimeWait) { Allowed::steps(ends) } else { Allowed::ends(ends) }
 }
 
 /// RFC 5961 section 4.2: a challenge ACK is the answer, and that is the endpoint's.
@@ -121,13 +126,19 @@ fn allowed_syn_ack(stage: &Stage, from: Direction) -> Allowed {
     let other = from.opposite();
     let remembered = if stage.remembers_syn_of(other) { ONE } else { 0 };
     let first = if stage.state(from) == State::Listen { ONE } else { 0 };
-    let opening = u128::from(stage.has(State::SynReceived));
+    let opening = u128::from(stage.has(State::SynReceived)) + u128::from(stage.was_answered_twice());
     // Repeated, both numbers right: a sign of life.
     let repeated = u128::from(WINDOW);
     // A second answer to the SYN, which tells nothing before its own is acknowledged (RFC 9293 section 3.10.7.3).
     let second = if stage.state(from) == State::SynReceived { ONE } else { 0 };
     let moves = remembered + first + opening + repeated;
-    Allowed { ends: remembered, steps: remembered + first + opening, moves, remembers: moves + second }
+    Allowed {
+        ends: remembered,
+        returns: remembered,
+        steps: remembered + first + opening,
+        moves,
+        remembers: moves + second,
+    }
 }
 
 /// RFC 9293 section 3.10.7.4 for the sequence number, RFC 5961 section 5.2 for the acknowledgement.
@@ -150,6 +161,13 @@ fn allowed_ack(stage: &Stage, kind: Kind, from: Direction) -> Allowed {
     let first_fin = kind == Kind::FinAck && !stage.has_sent_fin(from);
     let fins = if first_fin { FIN_SEQS * ACKS } else { 0 };
     let steps = if opening { both } else { fins + acks_that_step(stage, from) };
+    if stage.is_made_up() {
+        // What would have had an effect on the displaced one brings it back.
+        return Allowed { ends: 0, returns: both, ..Allowed::ends(2 * both) };
+    }
+    if stage.was_answered_twice() {
+        return Allowed::steps(2 * both);
+    }
     Allowed { steps, ..Allowed::steps(both) }
 }
 
@@ -202,12 +220,16 @@ fn power(pairs: u128) -> String {
 fn cell(measures: &[&Measure]) -> String {
     let worst = |effect: Effect| measures.iter().map(|measure| measure.at_least(effect)).max().unwrap_or(0);
     let mut parts = Vec::new();
-    let (ends, steps, moves) = (worst(Effect::Ends), worst(Effect::Steps), worst(Effect::Prolongs));
+    let (ends, returns) = (worst(Effect::Ends), worst(Effect::Returns));
+    let (steps, moves) = (worst(Effect::Steps), worst(Effect::Prolongs));
     let remembers = measures.iter().map(|measure| measure.of(Effect::Remembers)).max().unwrap_or(0);
     if ends > 0 {
         parts.push(format!("ends {}", power(ends)));
     }
-    if steps > ends {
+    if returns > ends {
+        parts.push(format!("returns {}", power(returns)));
+    }
+    if steps > returns {
         parts.push(format!("state {}", power(steps)));
     }
     if moves > steps {
@@ -261,14 +283,20 @@ fn section(rows: &[Row]) -> String {
 
 The attacker is off the path: he knows both addresses and both ports of a connection and writes them into whatever
 he sends, but he sees nothing of it and has to guess its numbers. The table says for how many of all 2^64 pairs of
-sequence and acknowledgement number one blind segment has an effect. It is not an estimate: the effect is constant
-on rectangles of the plane of both numbers, whose edges are found by bisection through the whole engine, and a
-sample of {pairs} pairs for each cell must agree with them, uniform ones and ones close to the connection's numbers.
+sequence and acknowledgement number one blind segment has an effect. The effect is taken to be constant on rectangles of
+the plane of both numbers. Their edges are found by bisection through the whole engine, along lines and between numbers
+that mean something to the connection: whatever the tracker keeps, a window and half the space away from it. So the shares
+are exact if every edge shows between two of those, which is not proved. What speaks for it: all corners and the middle of each
+rectangle, and a sample of {pairs} pairs for each cell, uniform ones and ones close to the connection's numbers, must have
+the effect that the rectangle foretells. An effect on a few numbers far from all that is kept would be overlooked.
 Both endpoints offer windows of {WINDOW} bytes; data is under way in both directions.
 
-- *ends*: the connection ends or is replaced; *state*: at least one endpoint's state changes; *numbers*: a window, a
-  stream or the timer does; *remembered*: the segment is kept so that its answer is known, and nothing else changes;
-  `·`: no pair changes anything. Each share is of the worst kind in its column.
+- *ends*: the connection ends or is replaced; *returns*: the one that it has displaced comes back; *state*: at least one
+  endpoint's state changes; *numbers*: a window, a stream or the timer does; *remembered*: the segment is kept so that
+  its answer is known, and nothing else changes; `·`: no pair changes anything. Each share is of the worst kind in its
+  column.
+- \"Made up\": somebody has sent a SYN and its answer, or all of a handshake, in both endpoints' names, and taken the tuple
+  of an open connection. What is measured is what a segment does that is blind to both.
 - RFC 5961 section 3.2 allows an RST one number of 2^32; in the middle there are at most two (what the receiver has
   acknowledged, and what has been let through to it).
 - A segment with ACK needs a sequence number within the window (2^-16 here) and an acknowledgement between one window
@@ -277,7 +305,8 @@ Both endpoints offer windows of {WINDOW} bytes; data is under way in both direct
 - Whatever is refused changes nothing at all: no state, no number, no timer, no counter of the connection; and nothing
   that names one connection touches another. This is compared after every single segment of the measurement.
 - A SYN, and an ACK from an endpoint of which nothing was seen yet, are *remembered* and let through, so that
-  whoever they are for can answer them. What a second blind segment makes of that is told in tests/attacker/stories.rs.
+  whoever they are for can answer them; a SYN-ACK that acknowledges exactly the SYN passes in any state, to be challenged,
+  and changes nothing. What a second blind segment makes of that is told in tests/attacker/stories.rs.
 - ICMP errors are let through if they quote a number that is in flight ({flight} bytes of 2^32 where both sides
   have data under way), and change nothing even then.
 
@@ -289,7 +318,7 @@ What is not as small as the rest, and why:
 | SYN against SYN_SENT/LISTEN from the responder | RFC 9293 section 3.5: it is a simultaneous open, and the originator itself takes it for one | `new_from` (the responder's side is not where its SYNs may come from) |
 | SYN against TIME_WAIT | RFC 1122 section 4.2.2.13 and RFC 6191 let a new incarnation begin; half of all numbers lie above the last one | `tcp.time_wait_reuse = \"off\"` |
 | SYN against CLOSED/CLOSED | the connection is over, its record stays for a moment | nothing to close |
-| SYN+ACK against a remembered SYN | whoever sends both in both endpoints' names knows the number that it must acknowledge | `new_from`: each direction of a connection is then bound to its port |
+| SYN+ACK against a remembered SYN | whoever sends both in both endpoints' names knows the number that it must acknowledge. The connection that was there is displaced, not lost: what its endpoints send next brings it back (the stages \"made up\") | `new_from`: each direction of a connection is then bound to its port |
 | everything against what was picked up in mid-stream | how windows are scaled was not seen, so that the widest is assumed | `tcp.loose = false` |
 ",
         pairs = 2 * (sample_size() / 2),

@@ -221,6 +221,10 @@ fn hints(arena: &Arena) -> Vec<u32> {
     for (peer, stream) in kept.tracked.peers.iter().zip(&kept.irregular.streams) {
         bases.extend([peer.end.0, peer.limit.0, peer.ack.0, stream.contiguous.0]);
     }
+    for peer in kept.irregular.rival.iter().flat_map(|rival| &rival.connection.peers) {
+        bases.extend([peer.end.0, peer.limit.0, peer.ack.0]);
+    }
+    bases.extend(kept.irregular.remembered.iter().flatten().map(|it| it.end.0));
     bases.extend(INITIAL.map(|initial| initial.wrapping_add(OTHER_SYN)));
     let windows = Direction::BOTH.map(|sender| kept.tracked.window(sender));
     let mut hints: Vec<u32> = vec![0, 1 << 31];
@@ -236,14 +240,20 @@ fn hints(arena: &Arena) -> Vec<u32> {
     hints
 }
 
-/// The lines along which edges are looked for: numbers that mean something, and one that does not.
+/// The lines along which edges are looked for: numbers that mean something, and some that do not.
 fn lines(arena: &Arena) -> Vec<u32> {
     let kept = arena.baseline().victim.unwrap();
     let mut lines: Vec<u32> = INITIAL.iter().map(|initial| initial.wrapping_add(1)).collect();
     lines.extend(INITIAL);
     for (peer, stream) in kept.tracked.peers.iter().zip(&kept.irregular.streams) {
         lines.extend([peer.end.0, peer.ack.0, stream.contiguous.0, peer.end.0.wrapping_add(1 << 31)]);
+        // Of what may be repeated, and brings nothing new.
+        lines.push(peer.end.0.wrapping_sub(WINDOW / 2));
     }
+    for peer in kept.irregular.rival.iter().flat_map(|rival| &rival.connection.peers) {
+        lines.extend([peer.end.0, peer.ack.0]);
+    }
+    lines.extend(kept.irregular.remembered.iter().flatten().map(|it| it.end.0));
     lines.extend(INITIAL.map(|initial| initial.wrapping_add(OTHER_SYN + 1)));
     lines.sort_unstable();
     lines.dedup();
@@ -313,7 +323,8 @@ impl Map {
                     let other = attack.strike(seq, ack);
                     assert_eq!(
                         effect, other,
-                        "an edge was missed in seq {low:#x}..={high:#x}, ack {bottom:#x}..={top:#x}"
+                        "{}: an edge was missed in seq {low:#x}..={high:#x}, ack {bottom:#x}..={top:#x}",
+                        attack.arena.name
                     );
                 }
                 self.effects.push(effect);

@@ -256,6 +256,82 @@ fn a_blind_syn_and_its_answer_need_both_sides_of_a_bridge_that_binds_them() {
     play.goes_on();
 }
 
+/// What somebody sends who makes up an incarnation, and so knows all its numbers: in whose name, and what.
+fn made_up(opener: Direction) -> [Sent; 5] {
+    let sent = |side, flags, seq, ack| Sent { side, flags, seq: Seq(seq), ack: Seq(ack), length: 0 };
+    let other = opener.opposite();
+    [
+        sent(opener, SYN, 77, 0),
+        sent(other, SYN_ACK, 9, 78),
+        sent(opener, ACK, 78, 10),
+        sent(other, RST, 10, 0),
+        sent(opener, SYN, 50_077, 0),
+    ]
+}
+
+#[test]
+fn an_incarnation_made_up_in_both_endpoints_names_ends_nothing() {
+    for opener in Direction::BOTH {
+        for count in 2..=5 {
+            for speaker in Direction::BOTH {
+                let mut play = Play::established();
+                for sent in &made_up(opener)[..count] {
+                    // The endpoints' challenges are lost on their way here: they would bring the connection back.
+                    assert_eq!(play.through(sent, Reply).action, Action::Accept, "{sent:?}");
+                }
+                assert_ne!(play.arena.picture().victim.unwrap().id, play.id, "it has taken the tuple");
+                let end = play.ends[speaker as usize];
+                let sent = Sent { side: speaker, flags: ACK, seq: end.nxt, ack: end.rcv, length: 0 };
+                let verdict = play.through(&sent, speaker);
+                assert_eq!((verdict.action, verdict.class), (Action::Accept, Class::New), "{count} {sent:?}");
+                let subject = verdict.subject.unwrap();
+                assert_eq!(subject.direction, speaker, "the originator is who it was");
+                play.id = subject.id;
+                play.goes_on();
+            }
+        }
+    }
+}
+
+#[test]
+fn the_challenges_for_it_bring_the_connection_back_by_themselves() {
+    for opener in Direction::BOTH {
+        let mut play = Play::established();
+        let [syn, answer, ..] = made_up(opener);
+        play.attacker(syn);
+        let verdict = play.through(&answer, Reply);
+        assert_eq!(verdict.class, Class::New);
+        let challenge = play.ends[opener as usize].hears(&answer).unwrap();
+        let verdict = play.through(&challenge, opener);
+        assert_eq!((verdict.action, verdict.class), (Action::Accept, Class::New));
+        play.id = verdict.subject.unwrap().id;
+        play.heard(challenge);
+        play.goes_on();
+    }
+}
+
+#[test]
+fn however_often_it_is_made_up() {
+    let mut play = Play::established();
+    for round in 0..20 {
+        let opener = if round % 3 == 0 { Reply } else { Original };
+        for sent in &made_up(opener)[..2 + round % 2] {
+            assert_eq!(play.through(sent, Reply).action, Action::Accept, "{sent:?}");
+        }
+        if round % 4 == 3 {
+            let end = play.ends[round % 2];
+            let sent = Sent { side: end.side, flags: ACK, seq: end.nxt, ack: end.rcv, length: 0 };
+            play.id = play.through(&sent, end.side).subject.unwrap().id;
+            play.goes_on();
+        }
+    }
+    let policy = tcp::Policy::DEFAULT;
+    play.arena.wait(u64::from(policy.timeouts.msl.milliseconds()));
+    play.goes_on();
+    let kept = play.arena.picture().victim.unwrap();
+    assert!(!kept.tracked.marks.is_irregular(), "what was made up is forgotten after MSL");
+}
+
 #[test]
 fn a_segment_of_the_syns_sender_makes_its_answer_worthless() {
     let mut play = Play::established();

@@ -44,3 +44,23 @@ pub fn forgeries(world: &World, target: Side) -> Vec<Segment> {
     }
     all
 }
+
+/// How many segments [`usurpation`] has.
+pub const USURPS: u8 = 5;
+/// The initial sequence number that somebody makes up for an endpoint, far from every real one.
+const MADE_UP: u32 = 0x2000_0000;
+
+/// What somebody sends who makes up a new incarnation in both endpoints' names, and knows its numbers therefore: the
+/// SYN of `side`, its answer, the handshake's end, an RST, and the next SYN.
+pub fn usurpation(side: Side, step: u8) -> (Side, Segment) {
+    let own = side.initial(0).wrapping_add(MADE_UP);
+    let other = side.other().initial(0).wrapping_add(MADE_UP);
+    let forged = |flags, seq, ack| Segment { flags, seq, ack, octets: 0, old_fin: false };
+    match step {
+        0 => (side, forged(SYN, own, 0)),
+        1 => (side.other(), forged(SYN | ACK, other, own.wrapping_add(1))),
+        2 => (side, forged(ACK, own.wrapping_add(1), other.wrapping_add(1))),
+        3 => (side, forged(RST, own.wrapping_add(1), 0)),
+        _ => (side, forged(SYN, own.wrapping_add(OUTSIDE), 0)),
+    }
+}

@@ -128,11 +128,6 @@ impl Endpoint {
         synchronized && segment.has(ACK) && !segment.has(RST) && !self.is_in_window(segment) && new
     }
 
-    /// Whether it has received the newest SYN of `other`.
-    pub fn answers(&self, other: &Endpoint) -> bool {
-        self.irs == other.iss
-    }
-
     /// Every field as bytes, for the set of states seen.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let flags = u8::from(self.listens)

@@ -59,6 +59,7 @@ fn tell(world: &mut World, event: Event, rules: &Rules) -> String {
             format!("doubled to {side:?}: {}", on(&world.behind[side.index()], place))
         }
         Event::TimeWaitEnds(side) => format!("{side:?}: TIME_WAIT ends"),
+        Event::Usurp(side) => format!("somebody as {side:?}"),
         Event::GivesUp(side) => format!("{side:?}: gives up"),
         Event::EntryEnds => "the tracker's entry ends".to_owned(),
         Event::Attack(side, number) => {

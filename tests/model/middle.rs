@@ -66,6 +66,15 @@ impl Entry {
         self.connection.initial(self.direction(side)) == Some(Seq(iss))
     }
 
+    /// Whether it is this incarnation of `side` that may come back: the tracked one has displaced it.
+    pub fn keeps(&self, side: Side, iss: u32) -> bool {
+        self.irregular.rival.is_some_and(|rival| {
+            let direction = self.direction(side);
+            let direction = if rival.mirrored { direction.opposite() } else { direction };
+            rival.connection.initial(direction) == Some(Seq(iss))
+        })
+    }
+
     /// How far `side` has sent, as the tracker saw it.
     pub fn end(&self, side: Side) -> u32 {
         self.connection.peer(self.direction(side)).end.0
@@ -129,9 +138,10 @@ impl Tracker {
             entry.connection = next;
             return Outcome::Passed;
         }
+        let irregular = entry.irregular.with_known_streams(&entry.connection);
         let situation = Situation {
             connection: &entry.connection,
-            irregular: &entry.irregular,
+            irregular: &irregular,
             note: NOW,
             direction,
             policy,
@@ -151,11 +161,13 @@ impl Tracker {
         }
     }
 
-    /// Whether a short timer would end the entry once the network is silent: TIME_WAIT, or after an RST.
+    /// Whether a short timer would end the entry once the network is silent: TIME_WAIT, or after an RST. Where it has
+    /// displaced what is still alive, that speaks before.
     pub fn is_over(&self) -> bool {
         self.entry.is_some_and(|entry| {
             let marks = entry.connection.marks;
-            marks.is_reset() || marks.states().contains(&State::TimeWait)
+            let is_alone = entry.irregular.rival.is_none_or(|rival| rival.connection.marks.is_reset());
+            is_alone && (marks.is_reset() || marks.states().contains(&State::TimeWait))
         })
     }
 

@@ -18,7 +18,7 @@ use arrayvec::ArrayVec;
 use lastack::tcp::{self, Policy};
 
 use super::endpoint::{Endpoint, State, Step};
-use super::middle::{Entry, Outcome, Tracker};
+use super::middle::{Outcome, Tracker};
 use super::segment::{FIN, RST, SYN, Segment, Side, after};
 
 /// The most segments that one hop has room for.
@@ -43,6 +43,8 @@ pub struct Budget {
     pub premature: u8,
     /// Segments of somebody else.
     pub attacks: u8,
+    /// Segments of somebody who makes up an incarnation, in which that side opens: of all, those not sent yet.
+    pub usurps: [u8; 2],
 }
 
 /// What the properties have to know of the past of an endpoint.
@@ -152,12 +154,14 @@ pub enum Event {
     DoubleBehind(Side, u8),
     /// 2 MSL are over at that endpoint.
     TimeWaitEnds(Side),
-    /// An endpoint in SYN_RECEIVED, of a connection that is not the tracked one, gives up (RFC 9293 section 3.8.3).
+    /// An endpoint in SYN_RECEIVED whose SYN came to a tracker that knows of an RST gives up (RFC 9293 section 3.8.3).
     GivesUp(Side),
     /// The tracker's entry expires.
     EntryEnds,
     /// Somebody off the path forges a segment to that endpoint; the number says which one.
     Attack(Side, u8),
+    /// He sends the next segment of an incarnation that he has made up, in which that endpoint opens.
+    Usurp(Side),
 }
 
 impl Event {
@@ -175,7 +179,8 @@ impl Event {
             | Event::LoseBehind(..)
             | Event::DoubleBefore(..)
             | Event::DoubleBehind(..)
-            | Event::Attack(..) => false,
+            | Event::Attack(..)
+            | Event::Usurp(_) => false,
         }
     }
 }
@@ -264,16 +269,19 @@ impl World {
         if endpoint.state == State::TimeWait && self.is_silent() {
             out.push(Event::TimeWaitEnds(side));
         }
-        let is_tracked = |entry: Entry| entry.tracks(side, endpoint.iss);
-        let is_alone = endpoint.state == State::SynReceived && !self.tracker.entry.is_some_and(is_tracked);
-        // As long as the other side repeats the SYN that it answers, that comes sooner.
+        // Where an RST has ended what is tracked, nothing begins before the next SYN.
+        let is_late = self.tracker.entry.is_some_and(|entry| entry.connection.marks.is_reset());
         let other = &self.ends[side.other().index()];
-        if is_alone && self.is_silent() && (other.is_settled() || !endpoint.answers(other)) {
+        if endpoint.state == State::SynReceived && is_late && self.is_silent() && other.is_settled() {
             out.push(Event::GivesUp(side));
         }
         if self.budget.attacks > 0 {
             let forged = super::attacker::forgeries(self, side);
             out.extend((0..forged.len() as u8).map(|number| Event::Attack(side, number)));
+        }
+        let is_open = self.ends.iter().all(|end| end.state.is_synchronized() && end.state != State::TimeWait);
+        if self.budget.usurps[side.index()] > 0 && is_open && self.tracker.entry.is_some() {
+            out.push(Event::Usurp(side));
         }
     }
 
@@ -340,6 +348,12 @@ impl World {
                 self.budget.attacks -= 1;
                 let segment = super::attacker::forgeries(self, side)[usize::from(number)];
                 return Some(self.judge(side.other(), segment, true, rules));
+            }
+            Event::Usurp(side) => {
+                let left = &mut self.budget.usurps[side.index()];
+                let (sender, segment) = super::attacker::usurpation(side, super::attacker::USURPS - *left);
+                *left -= 1;
+                return Some(self.judge(sender, segment, false, rules));
             }
         }
         None
@@ -433,7 +447,9 @@ impl World {
         if self.is_quiet() {
             for side in Side::BOTH {
                 // Nobody is left to send again what it has missed.
-                self.past[side.index()].disturbed &= self.ends[side.other().index()].left_alone;
+                let other = side.other().index();
+                let is_gone = self.ends[other].left_alone || self.past[other].reset_unawares;
+                self.past[side.index()].disturbed &= is_gone;
                 self.past[side.index()].ran_ahead = false;
             }
         }
@@ -454,9 +470,9 @@ impl World {
             }
         }
         self.tracker.encode(out);
-        let Budget { opens, sends, closes, aborts, crashes, probes, doubles, premature, attacks } =
+        let Budget { opens, sends, closes, aborts, crashes, probes, doubles, premature, attacks, usurps } =
             self.budget;
-        out.extend([opens, sends, closes, aborts, crashes, probes].concat());
+        out.extend([opens, sends, closes, aborts, crashes, probes, usurps].concat());
         out.extend([doubles, premature, attacks]);
         for past in self.past {
             let Past { disturbed, missed_reset, reset_unawares, ran_ahead, ambiguous_fin, prompted } = past;

@@ -65,12 +65,16 @@ fn of_reset(world: &World, tracker: &Tracker, judged: &Judged) -> Result<(), Str
     Ok(())
 }
 
-/// Whether an endpoint holds a connection that another one has replaced in the table. Nobody can tell then which
+/// Whether an endpoint holds a connection that another one has replaced in the table, and that is not kept beside it. Nobody can tell then which
 /// numbers are right for it; that it finds out, by a challenge, is part of (e). One that waits for an answer
 /// must get it all the same, if it `answers` rather than refuses.
 fn is_left_behind(tracker: &Tracker, receiver: &Endpoint, answers: bool) -> bool {
     let waits = receiver.state.is_gone() || answers && receiver.state == endpoint::State::SynSent;
-    tracker.entry.is_some_and(|entry| !waits && !entry.tracks(receiver.side, receiver.iss))
+    let is_known = |entry: Entry| {
+        let (side, iss) = (receiver.side, receiver.iss);
+        entry.tracks(side, iss) || entry.keeps(side, iss)
+    };
+    tracker.entry.is_some_and(|entry| !waits && !is_known(entry))
 }
 
 fn of_forgery(world: &World, tracker: &Tracker, judged: &Judged) -> Result<(), String> {
@@ -119,7 +123,8 @@ fn of_untracked(world: &World) -> Result<(), String> {
 }
 
 fn of_pair(world: &World, entry: &Entry) -> Result<(), String> {
-    let tracked = world.ends.iter().all(|end| entry.tracks(end.side, end.iss));
+    let known = |end: &Endpoint| entry.tracks(end.side, end.iss) || entry.keeps(end.side, end.iss);
+    let tracked = world.ends.iter().all(known);
     if are_connected(world) && !tracked && !entry.connection.marks.is_picked_up() {
         return Err("(b) a connection is open, and another incarnation tracked".to_owned());
     }

@@ -19,6 +19,7 @@ use lastack::wire::build::{Builder, Tcp};
 use lastack::wire::{Checks, Flags, Frame, Link, Seq};
 use lastack::{flow, fragments, tcp};
 
+use super::attacker::USURPS;
 use super::endpoint::{Endpoint, WINDOW};
 use super::middle::{Entry, Outcome, Tracker};
 use super::network::{Budget, Event, ROOM, Rules, World};
@@ -149,6 +150,7 @@ const BUDGET: Budget = Budget {
     doubles: 20,
     premature: 20,
     attacks: 20,
+    usurps: [USURPS; 2],
 };
 
 /// A segment that nobody in the world would send, with numbers close to those in use.

@@ -24,7 +24,10 @@ fn seen(shard: &Shard) -> Seen {
             has_annex || !tracked.marks.remembers(),
             "it claims to remember, and has nothing to do it with"
         );
-        let is_confirmed = record::eviction_rank(connection).is_none();
+        // What has displaced a confirmed connection holds its annex for that one.
+        let rival = shard.irregular(index, &tracked).rival;
+        let is_confirmed = record::eviction_rank(connection).is_none()
+            || rival.is_some_and(|rival| record::rank_of_tcp(&rival.connection).is_none());
         let Record { originator, responder, .. } = shard.record(index);
         let port = if originator.1 == 80 { responder.1 } else { originator.1 };
         (connection.id(), (port, is_confirmed, has_annex))
@@ -137,4 +140,20 @@ fn where_there_is_an_annex_for_each_connection_nobody_is_displaced() {
         assert!(seen(&lab.shard).values().all(|one| one.2));
     }
     assert_eq!(lab.shard.counters().annexes_displaced, 0);
+}
+
+/// What somebody has made up is unconfirmed; what it has displaced is not, and needs the annex to come back.
+#[test]
+fn a_flood_does_not_keep_a_displaced_connection_from_coming_back() {
+    let mut lab = Lab::new(PLACES, tcp::Policy::DEFAULT);
+    lab.open(1);
+    lab.send_one(there(1, Flags::SYN, 500_000, 0));
+    assert_eq!(lab.send_one(back(1, SYN_ACK, 700_000, 500_001)).class, Class::New);
+    for port in 2..200 {
+        lab.send(&[there(port, Flags::SYN, 0, 0), there(port, Flags::SYN, 500_000, 0)]);
+    }
+    assert_eq!(lab.shard.counters().annexes_displaced, 198 - SHARE as u64);
+    let verdict = lab.send_one(there(1, Flags::ACK, 1, 1));
+    assert_eq!((verdict.action, verdict.class), (Action::Accept, Class::New));
+    assert_eq!(verdict.subject.unwrap().states, Some([tcp::State::Established; 2]));
 }

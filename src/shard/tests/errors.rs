@@ -57,6 +57,26 @@ fn the_quoted_number_must_be_in_flight_to_the_byte() {
     assert_eq!(lab.send_one(about(6)).class, Class::Related);
 }
 
+/// RFC 5927 section 4.1: whoever has sent it has it in flight, whatever the connection in the table is.
+#[test]
+fn a_syn_that_is_remembered_and_what_it_may_have_displaced_are_in_flight_too() {
+    let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
+    in_flight(&mut lab, 1);
+    let about = |seq| {
+        let quoted = there(1, Flags::SYN, seq, 0);
+        Builder::v4([10, 9, 9, 9], [10, 0, 0, 1]).icmp(3, 1, [0; 4], &packet(&quoted)[..LEAST_V4])
+    };
+    assert!(is_unknown(&lab.send_one(about(700_000))));
+    lab.send_one(there(1, Flags::SYN, 700_000, 0));
+    for (seq, is_related) in [(699_999, false), (700_000, true), (700_001, false), (1, true)] {
+        assert_eq!(lab.send_one(about(seq)).class == Class::Related, is_related, "{seq}");
+    }
+    assert_eq!(lab.send_one(back(1, SYN_ACK, 900_000, 700_001)).class, Class::New);
+    for (seq, is_related) in [(1, true), (10, true), (11, false), (700_000, false)] {
+        assert_eq!(lab.send_one(about(seq)).class == Class::Related, is_related, "{seq}, displaced");
+    }
+}
+
 #[test]
 fn eight_bytes_of_tcp_suffice_and_fewer_do_not() {
     let mut lab = Lab::new(8, tcp::Policy::DEFAULT);

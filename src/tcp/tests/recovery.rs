@@ -77,6 +77,15 @@ mod a_listener_answers_one_syn_twice {
     }
 
     #[test]
+    fn what_only_passes_by_the_second_does_not_choose_it() {
+        let mut track = answered_twice();
+        let before = (track.connection, track.irregular, track.left());
+        assert_eq!(track.a2(SYN_ACK, 700, 1), Fine, "to be challenged");
+        assert_eq!(track.b2(SYN_ACK, 0, 1), Fine, "again");
+        assert_eq!((track.connection, track.irregular, track.left()), before);
+    }
+
+    #[test]
     fn early_data_of_the_second_passes_and_the_first_may_still_be_acknowledged() {
         for takes_second in [true, false] {
             let mut track = answered_twice();
@@ -85,6 +94,17 @@ mod a_listener_answers_one_syn_twice {
             let ack = if takes_second { track.a2(ACK, 1, 101) } else { track.a(ACK, 1, 1) };
             assert_eq!((ack, track.states()), (Fine, [Established, Established]));
         }
+    }
+
+    #[test]
+    fn what_was_missing_of_the_first_is_not_missing_of_the_second() {
+        let mut track = Track::syn_sent();
+        track.b(SYN_ACK, 0, 1);
+        assert_eq!(track.b_data(ACK, 101, 1, 10), Fine, "RFC 7413, and something is missing before it");
+        assert!(track.connection.marks.has_hole(Reply));
+        assert_eq!(track.b2(SYN_ACK, 0, 1), Fine);
+        assert_eq!(track.b2(FIN_ACK, 1, 1), Fine);
+        assert_eq!(track.states(), [CloseWait, FinWait1], "its FIN has arrived");
     }
 
     #[test]
@@ -110,13 +130,107 @@ mod a_listener_answers_one_syn_twice {
     }
 
     #[test]
-    fn only_one_that_acknowledges_the_syn_passes_and_only_while_it_opens() {
+    fn only_one_that_acknowledges_the_syn_passes() {
         let mut track = Track::syn_sent();
         track.b(SYN_ACK, 0, 1);
         assert_eq!(track.b2(SYN_ACK, 0, 2), No(Refusal::UnexpectedSynAck));
         assert_eq!(track.b2(SYN_ACK, 0, 0), No(Refusal::UnexpectedSynAck));
+    }
+
+    #[test]
+    fn once_it_is_open_the_second_is_challenged_and_its_rst_ends_the_connection() {
+        let mut track = Track::syn_sent();
+        track.b(SYN_ACK, 0, 1);
         track.a(ACK, 1, 1);
-        assert_eq!(track.b2(SYN_ACK, 0, 1), No(Refusal::UnexpectedSynAck), "it is open");
+        track.a_data(ACK, 1, 1, 10);
+        let before = (track.connection, track.irregular, track.left());
+        track.wait(1000);
+        // B has crashed since, and met a copy of the SYN.
+        assert_eq!(track.b2(SYN_ACK, 0, 1), Fine);
+        assert_eq!((track.connection, track.irregular, track.left() + 1000), before, "nothing else happens");
+        assert_eq!(track.b2(SYN_ACK, 0, 2), No(Refusal::UnexpectedSynAck), "of the SYN, not of data");
+        assert_eq!(track.b2(SYN_ACK, 0, 0), No(Refusal::UnexpectedSynAck));
+        assert_eq!(track.a(ACK, 11, 1), Fine, "the challenge");
+        assert_eq!(track.b(RST, 1, 0), Fine, "exactly what it acknowledged");
+        assert_eq!(track.states(), [Closed, Closed]);
+    }
+
+    #[test]
+    fn in_every_later_state_too() {
+        let mut track = Track::established();
+        for (sender, flags, seq, ack) in
+            [(Original, FIN_ACK, 1, 1), (Reply, FIN_ACK, 1, 2), (Original, ACK, 2, 2), (Reply, RST, 2, 0)]
+        {
+            let outcome =
+                if sender == Original { track.a(flags, seq, ack) } else { track.b(flags, seq, ack) };
+            assert_eq!(outcome, Fine);
+            let before = (track.connection, track.left());
+            assert_eq!(track.b2(SYN_ACK, 0, 1), Fine, "{:?}", track.states());
+            assert_eq!((track.connection, track.left()), before);
+            assert_eq!(track.b2(SYN_ACK, 0, 5000), No(Refusal::UnexpectedSynAck));
+        }
+    }
+
+    #[test]
+    fn a_listener_that_aborts_and_gets_the_syn_again_hears_that_the_client_has_its_first_answer() {
+        let mut track = Track::syn_sent();
+        track.a(SYN, 0, 0);
+        assert_eq!(track.b(SYN_ACK, 0, 1), Fine);
+        assert_eq!(track.b(RST, 1, 0), Fine, "lost behind us");
+        assert_eq!(track.a(SYN, 0, 0), New, "sent before the answer came");
+        assert_eq!(track.a(ACK, 1, 1), Fine, "and after it");
+        assert_eq!(track.states(), [SynSent, Listen]);
+        assert_eq!(track.b2(SYN_ACK, 0, 1), Fine);
+        assert_eq!(track.a(ACK, 1, 1), Fine, "the challenge");
+        assert_eq!(track.b(RST, 1, 0), Fine, "which B answers by what it acknowledges");
+        assert_eq!(track.states(), [Established, SynReceived], "of the second");
+        assert_eq!(track.a2(ACK, 1, 1), Fine);
+        assert_eq!(track.states(), [Established, Established]);
+        assert!(!track.connection.marks.is_irregular(), "with the handshake that is forgotten");
+    }
+
+    /// B, which has refused A's SYN, opens by itself, and then meets a copy of it.
+    fn refused_and_opened() -> Track {
+        let mut track = Track::syn_sent();
+        assert_eq!(track.a(SYN, 0, 0), Fine);
+        assert_eq!(track.send(Reply, &segment(RST_ACK, 0, A + 1, 0)), Fine);
+        assert_eq!(track.b(SYN, 0, 0), New);
+        assert_eq!((track.states(), track.turned), ([SynSent, Listen], true), "B is the originator");
+        track
+    }
+
+    #[test]
+    fn a_closed_port_that_opens_by_itself_answers_the_syn_that_it_had_refused() {
+        let mut track = refused_and_opened();
+        assert_eq!(track.send(Original, &segment(SYN_ACK, B, A + 1, 0)), New);
+        assert_eq!((track.states(), track.turned), ([Established, SynReceived], false));
+        assert_eq!(track.a(ACK, 1, 1), Fine);
+        assert_eq!(track.states(), [Established, Established]);
+        let other = segment(SYN_ACK, B, A + 2, 0);
+        assert_eq!(refused_and_opened().send(Original, &other), No(Refusal::UnexpectedSynAck));
+    }
+
+    #[test]
+    fn or_has_its_own_syn_answered_and_both_are_one_simultaneous_open() {
+        let mut track = refused_and_opened();
+        assert_eq!(track.send(Reply, &segment(SYN_ACK, A, B + 1, 0)), Fine);
+        assert_eq!(track.send(Original, &segment(SYN_ACK, B, A + 1, 0)), Fine, "the same two SYNs");
+        assert_eq!(track.states(), [Established, Established]);
+        // The SYN-ACK may have been lost before us, and the acknowledgement behind it not.
+        let mut track = refused_and_opened();
+        assert_eq!(track.send(Reply, &segment(ACK, A + 2, B + 1, 0)), No(Refusal::NotSynchronized));
+        assert_eq!(track.send(Reply, &segment(ACK, A + 1, B + 1, 0)), Fine);
+        assert_eq!((track.states(), track.left()), ([Established, SynReceived], 60_000));
+        assert_eq!(track.send(Original, &segment(SYN_ACK, B, A + 1, 0)), Fine);
+    }
+
+    #[test]
+    fn a_port_that_refuses_in_turn_keeps_the_other_syn_in_mind() {
+        let mut track = refused_and_opened();
+        assert_eq!(track.send(Reply, &segment(RST_ACK, 0, B + 1, 0)), Fine, "A has given up");
+        assert_eq!(track.send(Original, &segment(SYN, B, 0, 0)), New);
+        assert_eq!(track.send(Original, &segment(SYN_ACK, B, A + 1, 0)), New, "a copy of A's SYN came");
+        assert_eq!(track.send(Original, &segment(RST, A + 1, 0, 0)), Fine, "so B hears that as well");
     }
 
     #[test]

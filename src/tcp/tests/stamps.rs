@@ -53,7 +53,7 @@ fn after_a_fin_in_syn_received_the_handshakes_repetitions_are_known() {
     assert_eq!(send(&mut track, Original, SYN, 0, 0), Fine);
     assert_eq!(send(&mut track, Reply, SYN_ACK, 0, 1), Fine);
     assert_eq!(track.connection, before, "nothing is remembered of them");
-    assert_eq!(send(&mut track, Reply, SYN_ACK, 1, 1), No(Refusal::UnexpectedSynAck));
+    assert_eq!(send(&mut track, Reply, SYN_ACK, 1, 2), No(Refusal::UnexpectedSynAck));
     assert_eq!(send(&mut track, Original, ACK, 1, 2), Fine);
     assert_eq!(send(&mut track, Original, FIN_ACK, 1, 2), Fine);
     assert_eq!(send(&mut track, Reply, ACK, 2, 2), Fine);

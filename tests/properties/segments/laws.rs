@@ -161,7 +161,15 @@ impl<'a> Laws<'a> {
         }
         let (states, way) = (subject.states.expect("states"), subject.direction);
         let timeouts = &self.setup.policy.timeouts;
-        let (expected, timeout) = match (facts.flags.expect("a segment"), way) {
+        let flags = facts.flags.expect("a segment");
+        let counted = self.counted.entry(subject.id).or_default();
+        count(counted, way, facts.length);
+        assert_eq!(*counted, told(&kept.record), "fresh counters");
+        let takes_over = ended.iter().any(|record| same_tuple(record, &kept.record));
+        if takes_over && !flags.has(Flags::SYN) {
+            return self.comes_back(kept, flags, now);
+        }
+        let (expected, timeout) = match (flags, way) {
             (flags, Direction::Reply) => {
                 assert!(flags.has(Flags::SYN.with(Flags::ACK)), "began in reply by {flags:?}");
                 ([State::Established, State::SynReceived], timeouts.syn_received)
@@ -172,9 +180,27 @@ impl<'a> Laws<'a> {
         };
         assert_eq!(states, expected, "began by {:?}", facts.flags);
         assert_eq!(kept.record.deadline, now.after(timeout), "the first timer of {states:?}");
-        let counted = self.counted.entry(subject.id).or_default();
-        count(counted, way, facts.length);
-        assert_eq!(*counted, told(&kept.record), "fresh counters");
+    }
+
+    /// What another one had displaced is in the table again, with the states that it had come to.
+    fn comes_back(&self, kept: &Kept, flags: Flags, now: Tick) {
+        assert!(flags.has(Flags::ACK) && !flags.has(Flags::RST), "back by {flags:?}");
+        let timeouts = &self.setup.policy.timeouts;
+        let states = kept.record.states.expect("states");
+        let timeout = match governor(states).expect("lasts() has seen to it") {
+            Governor::SynReceived => timeouts.syn_received,
+            Governor::Established => timeouts.established,
+            Governor::FinWait1 => timeouts.fin_wait_1,
+            Governor::FinWait2 if kept.record.deadline == now.after(timeouts.half_closed) => {
+                timeouts.half_closed
+            }
+            Governor::FinWait2 => timeouts.fin_timeout,
+            Governor::Closing => timeouts.closing,
+            Governor::SynSent | Governor::TimeWait | Governor::Closed => {
+                panic!("back in {states:?}, which nobody can need")
+            }
+        };
+        assert_eq!(kept.record.deadline, now.after(timeout), "the timer of {states:?}");
     }
 
     /// A packet of class `established`.
