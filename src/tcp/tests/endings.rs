@@ -109,7 +109,8 @@ mod fins_that_cross {
     #[test]
     fn an_acknowledgement_after_a_repeated_fin_does_not_tell() {
         // B may have answered the first one, and closed then; all of that was lost before us.
-        let repeated: [&[fn(&mut Track) -> Outcome]; 3] = [
+        type Send = fn(&mut Track) -> Outcome;
+        let repeated: [&[Send]; 3] = [
             &[|t| t.a(FIN_ACK, 1, 1)],
             &[|t| t.a(FIN_ACK, 1, 1), |t| t.b(ACK, 1, 1)],
             &[|t| t.b_data(ACK, 1, 1, 4), |t| t.a(FIN_ACK, 1, 5)],
