@@ -28,13 +28,11 @@ use super::plan::{MAX_PARTS, PortPlan, Steering};
 use super::socket::{Sending, Socket};
 use crate::config::Wait;
 use crate::fragments::Token;
-use crate::shard::{Arrival, BURST, Shard, Verdict};
+use crate::shard::{Arrival, BURST, POLL_BUDGET, Shard, Verdict};
 use crate::time::{SystemClock, Tick, Time};
 use crate::view::{Command, Frames, LinkState, Plane, Report, View, Work};
 use crate::wire::{Frame, Link};
 
-/// How many timers a turn looks at.
-const POLL_BUDGET: u32 = 256;
 /// How long a worker looks in vain before it sleeps, in nanoseconds: about what waking up costs.
 const PATIENCE: u64 = 50_000;
 /// The longest sleep: numbers are shown, and ports looked at, at least so often.

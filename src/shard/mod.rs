@@ -69,6 +69,10 @@ use time_wait::TimeWaitQueue;
 /// The most packets in a burst.
 pub const BURST: usize = 32;
 
+/// How many timers a worker looks at between two turns at its sockets: what comes due at once holds no packet up
+/// for longer than that takes. `lastack bench --workload expiry` shows what it costs.
+pub const POLL_BUDGET: u32 = 256;
+
 /// What an operator decides about a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
