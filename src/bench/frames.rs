@@ -1,4 +1,13 @@
-//! Frames as the contract's workloads want them: 54 bytes, true checksums, written where a NIC would write.
+//! Frames as the contract's workloads want them: true checksums, written where a NIC would write.
+//!
+//! ```text
+//!  │ Ethernet 14 │ IPv4 20 │ TCP 20 │            54 bytes: a bare segment
+//!  │ Ethernet 14 │ IPv4 20 │ TCP 20 │ data 100 │ 154
+//!  │ Ethernet 14 │ IPv6 40        │ TCP 20 │     74
+//! ```
+//!
+//! They are part of what is timed, so writing one takes no loop: headers are constants but for a few words, and
+//! checksums are sums of 32-bit words that are at hand anyway.
 
 use std::io;
 
@@ -10,15 +19,51 @@ use crate::wire::Flags;
 const SLOTS: usize = 4096;
 /// The distance from one frame to the next, as in a UMEM.
 const FRAME: usize = 2048;
-/// A bare segment: Ethernet 14, IPv4 20, TCP 20.
-const LENGTH: usize = 54;
+/// The bytes of a slot that a frame may fill: the longest has 154.
+const ROOM: usize = 256;
 /// The most frames in a burst.
 const BURST: usize = crate::shard::BURST;
+
+const ETHERNET: usize = 14;
+const V4: usize = 20;
+const V6: usize = 40;
+const TCP: usize = 20;
+/// The bytes of data that a segment has, if it has any.
+const DATA: usize = 100;
+/// What they are, word for word.
+const DATA_WORD: u32 = u32::from_be_bytes(*b"data");
+
+/// Which IP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    V4,
+    V6,
+}
 
 /// A connection of the workload, by its number: 10.0.0.0 + n from port 1024 + n to 192.168.x.y:443, the
 /// tuples of the reference programs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Flow(pub(super) u32);
+
+impl Flow {
+    #[inline(always)]
+    const fn tuple(self) -> Tuple {
+        Tuple {
+            originator: 0x0a00_0000_u32.wrapping_add(self.0),
+            responder: 0xc0a8_0000 + (self.0.wrapping_mul(2_654_435_761) >> 20),
+            port: 1024 + (self.0 % 60_000) as u16,
+        }
+    }
+}
+
+/// Who talks to whom: the originator from this port, the responder from 443. Over IPv6 the addresses are the
+/// last words of longer ones.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tuple {
+    pub(super) originator: u32,
+    pub(super) responder: u32,
+    pub(super) port: u16,
+}
 
 /// Which segment of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -28,15 +73,18 @@ pub(super) struct Step {
     pub(super) back: bool,
     pub(super) seq: u32,
     pub(super) ack: u32,
+    /// With 100 bytes of data; IPv4 only.
+    pub(super) data: bool,
 }
 
 /// The memory that frames are written into, round and round.
 #[derive(Debug)]
 pub(super) struct Frames {
     memory: MmapMut,
-    /// Where the present burst begins, and how many frames it has.
+    /// Where the present burst begins, how many frames it has, and how long they are.
     first: usize,
     count: usize,
+    lengths: [usize; BURST],
 }
 
 impl Frames {
@@ -44,7 +92,7 @@ impl Frames {
         let memory = MmapMut::map_anon(SLOTS * FRAME)?;
         // Without huge pages it is slower and just as right.
         let _ = memory.advise(Advice::HugePage);
-        Ok(Frames { memory, first: 0, count: 0 })
+        Ok(Frames { memory, first: 0, count: 0, lengths: [0; BURST] })
     }
 
     /// Begins a burst behind the last one.
@@ -55,50 +103,139 @@ impl Frames {
     }
 
     /// Writes the next frame of the burst.
+    #[inline(always)]
+    pub(super) fn write(&mut self, version: Version, flow: Flow, step: Step) {
+        match version {
+            Version::V4 => self.write_v4(flow.tuple(), step),
+            Version::V6 => self.write_v6(flow.tuple(), step),
+        }
+    }
+
+    /// The same over IPv4, of any tuple.
+    #[inline(always)]
+    pub(super) fn write_v4(&mut self, tuple: Tuple, step: Step) {
+        if let Some(frame) = self.next() {
+            let length = fill_v4(frame, tuple, step);
+            self.push(length);
+        }
+    }
+
+    #[inline(always)]
+    fn write_v6(&mut self, tuple: Tuple, step: Step) {
+        if let Some(frame) = self.next() {
+            let length = fill_v6(frame, tuple, step);
+            self.push(length);
+        }
+    }
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<&mut [u8; ROOM]> {
+        self.memory[(self.first + self.count) * FRAME..].first_chunk_mut()
+    }
+
+    #[inline(always)]
+    fn push(&mut self, length: usize) {
+        if let Some(place) = self.lengths.get_mut(self.count) {
+            *place = length;
+            self.count += 1;
+        }
+    }
+
+    /// How many frames the burst has.
     #[inline]
-    pub(super) fn write(&mut self, flow: Flow, step: Step) {
-        let at = (self.first + self.count) * FRAME;
-        let Some(frame) = self.memory[at..].first_chunk_mut::<LENGTH>() else { return };
-        self.count += 1;
-        fill(frame, flow, step);
+    pub(super) const fn count(&self) -> usize {
+        self.count
     }
 
     /// The frames of the burst.
     #[inline]
     pub(super) fn burst(&self) -> impl Iterator<Item = &[u8]> {
         let frames = self.memory[self.first * FRAME..].chunks_exact(FRAME);
-        frames.take(self.count).map(|frame| &frame[..LENGTH])
+        frames.zip(&self.lengths[..self.count]).map(|(frame, &length)| &frame[..length])
     }
 }
 
-/// An IPv4 header without addresses and checksum: 40 bytes in all, TTL 64, TCP.
-const IP: [u8; 12] = [0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0];
+/// An IPv4 header without length, checksum and addresses: TTL 64, TCP.
+const V4_HEADER: [u8; 12] = [0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 6, 0, 0];
+/// The sum of these words.
+const V4_SUM: u64 = 0x4500_0000 + 0x4000 + 0x4006_0000;
 
+/// An IPv6 header without the last word of either address: hop limit 64, TCP, 2001:db8:0:1::/96 and
+/// 2001:db8:0:2::/96.
+const V6_BEGINNING: [u8; 8] = [0x60, 0, 0, 0, 0, TCP as u8, 6, 64];
+const V6_SOURCE: [u8; 12] = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 1, 0, 0, 0, 0];
+const V6_DESTINATION: [u8; 12] = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 2, 0, 0, 0, 0];
+/// The sum of the words of both addresses' beginnings.
+const V6_SUM: u64 = 2 * 0x2001_0db8 + 1 + 2;
+
+/// Writes a segment over IPv4; returns the frame's length.
 #[inline(always)]
-fn fill(frame: &mut [u8; LENGTH], flow: Flow, step: Step) {
-    let originator = 0x0a00_0000_u32.wrapping_add(flow.0);
-    let responder = 0xc0a8_0000 + (flow.0.wrapping_mul(2_654_435_761) >> 20);
-    let port = 1024 + (flow.0 % 60_000) as u16;
-    let (source, destination) = if step.back { (responder, originator) } else { (originator, responder) };
-    let (source_port, destination_port) = if step.back { (443, port) } else { (port, 443) };
-
+fn fill_v4(frame: &mut [u8; ROOM], tuple: Tuple, step: Step) -> usize {
+    let (source, destination) = ends(tuple, step);
     // Sums are of 32-bit words: ones' complement does not care.
     let addresses = u64::from(source) + u64::from(destination);
-    let ports = u32::from(source_port) << 16 | u32::from(destination_port);
-    let control = 0x5000_ffff | u32::from(step.flags.0) << 16;
-    let segment = addresses + 6 + 20 + u64::from(ports) + u64::from(step.seq) + u64::from(step.ack);
+    let data = if step.data { DATA } else { 0 };
+    let length = V4 + TCP + data;
 
     frame[12..14].copy_from_slice(&[8, 0]);
-    frame[14..26].copy_from_slice(&IP);
-    frame[24..26].copy_from_slice(&complement(0x4500_0028 + 0x4000 + 0x4006_0000 + addresses).to_be_bytes());
+    frame[14..26].copy_from_slice(&V4_HEADER);
+    frame[16..18].copy_from_slice(&(length as u16).to_be_bytes());
+    frame[24..26].copy_from_slice(&complement(V4_SUM + length as u64 + addresses).to_be_bytes());
     frame[26..30].copy_from_slice(&source.to_be_bytes());
     frame[30..34].copy_from_slice(&destination.to_be_bytes());
-    frame[34..38].copy_from_slice(&ports.to_be_bytes());
-    frame[38..42].copy_from_slice(&step.seq.to_be_bytes());
-    frame[42..46].copy_from_slice(&step.ack.to_be_bytes());
-    frame[46..50].copy_from_slice(&control.to_be_bytes());
-    frame[50..52].copy_from_slice(&complement(segment + u64::from(control)).to_be_bytes());
-    frame[52..54].copy_from_slice(&[0, 0]);
+    if step.data {
+        for word in frame[54..54 + DATA].chunks_exact_mut(4) {
+            word.copy_from_slice(&DATA_WORD.to_be_bytes());
+        }
+    }
+    let data_sum = if step.data { (DATA / 4) as u64 * u64::from(DATA_WORD) } else { 0 };
+    if let Some(segment) = frame[ETHERNET + V4..].first_chunk_mut() {
+        fill_tcp(segment, addresses + data as u64 + data_sum, tuple.port, step);
+    }
+    ETHERNET + length
+}
+
+/// Writes a bare segment over IPv6; returns the frame's length.
+#[inline(always)]
+fn fill_v6(frame: &mut [u8; ROOM], tuple: Tuple, step: Step) -> usize {
+    let (source, destination) = ends(tuple, step);
+    let (source_net, destination_net) =
+        if step.back { (V6_DESTINATION, V6_SOURCE) } else { (V6_SOURCE, V6_DESTINATION) };
+
+    frame[12..14].copy_from_slice(&[0x86, 0xdd]);
+    frame[14..22].copy_from_slice(&V6_BEGINNING);
+    frame[22..34].copy_from_slice(&source_net);
+    frame[34..38].copy_from_slice(&source.to_be_bytes());
+    frame[38..50].copy_from_slice(&destination_net);
+    frame[50..54].copy_from_slice(&destination.to_be_bytes());
+    let addresses = V6_SUM + u64::from(source) + u64::from(destination);
+    if let Some(segment) = frame[ETHERNET + V6..].first_chunk_mut() {
+        fill_tcp(segment, addresses, tuple.port, step);
+    }
+    ETHERNET + V6 + TCP
+}
+
+/// Source and destination, or their last words.
+#[inline(always)]
+const fn ends(tuple: Tuple, step: Step) -> (u32, u32) {
+    if step.back { (tuple.responder, tuple.originator) } else { (tuple.originator, tuple.responder) }
+}
+
+/// Writes TCP's header; `sum` is that of the addresses, the data and its length.
+#[inline(always)]
+fn fill_tcp(segment: &mut [u8; TCP], sum: u64, port: u16, step: Step) {
+    let (source_port, destination_port) = if step.back { (443, port) } else { (port, 443) };
+    let ports = u32::from(source_port) << 16 | u32::from(destination_port);
+    let control = 0x5000_ffff | u32::from(step.flags.0) << 16;
+    let pseudo = sum + 6 + TCP as u64;
+    let sum = pseudo + u64::from(ports) + u64::from(step.seq) + u64::from(step.ack) + u64::from(control);
+
+    segment[0..4].copy_from_slice(&ports.to_be_bytes());
+    segment[4..8].copy_from_slice(&step.seq.to_be_bytes());
+    segment[8..12].copy_from_slice(&step.ack.to_be_bytes());
+    segment[12..16].copy_from_slice(&control.to_be_bytes());
+    segment[16..18].copy_from_slice(&complement(sum).to_be_bytes());
+    segment[18..20].copy_from_slice(&[0, 0]);
 }
 
 /// The ones' complement of a sum of 32-bit words.
@@ -114,42 +251,71 @@ const fn complement(sum: u64) -> u16 {
 pub(super) struct Random(u64);
 
 impl Random {
-    pub(super) const fn new(seed: u64) -> Random {
-        Random(seed)
+    /// With the seed of the reference programs.
+    pub(super) const fn new() -> Random {
+        Random(88_172_645_463_325_252)
+    }
+
+    /// Any number.
+    #[inline(always)]
+    pub(super) const fn number(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
     }
 
     /// A number below `n`.
     #[inline(always)]
     pub(super) fn below(&mut self, n: u32) -> u32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (((self.0 & 0xffff_ffff) * u64::from(n)) >> 32) as u32
+        (((self.number() & 0xffff_ffff) * u64::from(n)) >> 32) as u32
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{self, Checks, Frame, Link, Transport};
+    use crate::wire::{self, Addresses, Checks, Frame, Link, Transport};
 
-    #[test]
-    fn frames_are_what_they_should_be_and_their_checksums_true() {
+    /// Parses the frames of one burst, and each once more with a bit changed.
+    fn assert_true(version: Version, data: bool, length: usize) {
         let mut frames = Frames::new().unwrap();
         frames.begin();
-        let step = Step { flags: Flags::ACK, back: true, seq: 101, ack: u32::MAX };
+        let step = Step { flags: Flags::ACK, back: true, seq: 101, ack: u32::MAX, data };
         for number in [0, 1, 59_999, 123_456_789] {
-            frames.write(Flow(number), step);
+            frames.write(version, Flow(number), step);
         }
         for bytes in frames.burst() {
+            assert_eq!(bytes.len(), length);
             let packet = wire::parse(&Frame::whole(bytes, Link::Ethernet), Checks::ALL);
             let Transport::Tcp(segment) = packet.transport else { panic!("{:?}", packet.transport) };
-            assert_eq!((segment.seq.0, segment.ack.0, segment.payload), (101, u32::MAX, 0));
-            let mut broken = *bytes.first_chunk::<LENGTH>().unwrap();
-            broken[40] ^= 1;
+            let payload = if data { 100 } else { 0 };
+            assert_eq!((segment.seq.0, segment.ack.0, segment.payload), (101, u32::MAX, payload));
+            assert_eq!(packet.ports.map(|ports| ports.source), Some(443));
+            assert_eq!(matches!(packet.addresses, Addresses::V6 { .. }), version == Version::V6);
+            let mut broken = bytes.to_vec();
+            broken[length - 10] ^= 1;
             let packet = wire::parse(&Frame::whole(&broken, Link::Ethernet), Checks::ALL);
             assert!(matches!(packet.transport, Transport::Malformed(wire::Fault::BadChecksum)));
         }
         assert_eq!(frames.burst().count(), 4);
+    }
+
+    #[test]
+    fn frames_are_what_they_should_be_and_their_checksums_true() {
+        assert_true(Version::V4, false, 54);
+        assert_true(Version::V4, true, 154);
+        assert_true(Version::V6, false, 74);
+    }
+
+    #[test]
+    fn a_burst_holds_no_more_frames_than_a_burst_may() {
+        let mut frames = Frames::new().unwrap();
+        frames.begin();
+        let step = Step { flags: Flags::ACK, back: false, seq: 1, ack: 1, data: false };
+        for number in 0..40 {
+            frames.write(Version::V4, Flow(number), step);
+        }
+        assert_eq!((frames.count(), frames.burst().count()), (BURST, BURST));
     }
 }

@@ -1,267 +1,198 @@
 //! `lastack bench`: what the engine does on this machine, without privilege.
 //!
 //! Frames are written into memory inside the timed loop, as a NIC would, and go through the whole engine as
-//! `run` uses it: parse, checksums verified, hash, look up, track, timers, verdict, counters.
+//! `run` uses it: parse, checksums verified, hash, look up, track, timers, verdict, counters. Every verdict is held
+//! against what it has to be.
 //!
 //! ```text
-//!   frames (4096 × 2 KiB) ◄── write 32 ── Shard::process ── write 32 ── Shard::process ── …
-//!                             └────── one burst, timed ───┘
+//!   frames (4096 × 2 KiB) ◄── write 32 ── poll, process ── check ── write 32 ── poll, process ── check ── …
+//!                             └───────── one burst, timed ───────┘
+//!
+//!   Plan ─► Part per shard ─► Load ──────────────► rounds ──────────────► Report
+//!           flows / shards    established, flood    3, on all shards at     the best, as a line
+//!                             lifecycle, expiry     once; see `rounds`      of text or JSON
 //! ```
+//!
+//! # Life cycle
+//!
+//! [`Plan::check`], then [`run`]: it opens the connections of every shard by handshakes through the engine, times
+//! three rounds and gives the best; what else runs on the machine can only make a round worse. A [`Rig`] is one shard
+//! with its workload, for whoever drives it burst by burst: the criterion benches, and the test that nothing is
+//! allocated.
+//!
+//! | file | its one concern |
+//! |---|---|
+//! | `plan` | what is measured, and how it is divided among shards |
+//! | `frames` | bytes of frames, with true checksums |
+//! | `engine` | a shard, its frames, its clock, and whether verdicts are as they should be |
+//! | `load` | what every workload can do |
+//! | `established`, `flood`, `lifecycle`, `expiry` | the workloads, one each |
+//! | `rounds` | threads, cores, the timed loop |
+//! | `report` | what was found, as a line |
 
+mod engine;
+mod error;
+mod established;
+mod expiry;
+mod flood;
 mod frames;
+mod lifecycle;
+mod load;
+mod plan;
 mod report;
+mod rounds;
 
-use std::fmt;
-use std::io;
-
-use clap::ValueEnum;
-
-use crate::config::Config;
-use crate::fragments::Token;
-use crate::shard::{Action, Admission, Arrival, BURST, Class, Datagram, Observer, Settings, Shard, Verdict};
-use crate::table::HashKeys;
-use crate::time::{SystemClock, Tick, Time};
-use crate::wire::{Flags, Frame, Link};
-use frames::{Flow, Frames, Random, Step};
+pub use error::Error;
+pub use plan::{Plan, Workload};
 pub use report::{Percentiles, Report};
 
-/// What is timed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Workload {
-    /// Bare ACKs of uniformly random connections, directions alternating, IPv4
-    Established,
-}
+use crate::config::Config;
+use crate::shard::Counters;
+use crate::time::Time;
+use load::Load;
+use plan::Opening;
+use rounds::{Crew, Round};
 
-impl Workload {
-    /// Every workload.
-    pub const ALL: [Workload; 1] = [Workload::Established];
-
-    /// The name in JSON and on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Workload::Established => "established",
-        }
-    }
-}
-
-/// One measurement.
-#[derive(Debug, Clone, Copy)]
-pub struct Plan {
-    /// What is timed.
-    pub workload: Workload,
-    /// With how many connections in the table; it is also the table's capacity.
-    pub flows: u32,
-    /// How many packets a round times; rounded down to whole bursts.
-    pub packets: u64,
-}
-
-/// Why a measurement failed.
-#[derive(Debug)]
-pub enum Error {
-    /// Memory or randomness.
-    System(io::Error),
-    /// The table cannot have that capacity.
-    Capacity(crate::table::LayoutError),
-    /// The engine refused a packet that it must accept: a configuration that forbids the workload.
-    Refused(Verdict),
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Error::System(error) => write!(f, "bench: {error}"),
-            Error::Capacity(error) => write!(f, "bench: {error}"),
-            Error::Refused(verdict) => write!(
-                f,
-                "bench: a packet of the workload was not accepted ({}); the configuration forbids it",
-                verdict.reason.map_or("no reason", |reason| reason.name())
-            ),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl From<io::Error> for Error {
-    fn from(error: io::Error) -> Error {
-        Error::System(error)
-    }
-}
-
-/// Numbers connections and ignores everything else.
-#[derive(Debug, Default)]
-struct Numbers(u64);
-
-impl Observer for Numbers {
-    #[inline]
-    fn next_id(&mut self) -> u64 {
-        self.0 += 1;
-        self.0
-    }
-
-    fn released(&mut self, _token: Token, _verdict: &Verdict) {}
-
-    fn hand_over(&mut self, _shard: u32, _datagram: Datagram) {}
-}
-
-/// A shard with its frames, ready to be timed; the criterion benches use it as well.
-#[derive(Debug)]
-pub struct Rig {
-    shard: Shard,
-    frames: Frames,
-    random: Random,
-    flows: u32,
-    clock: SystemClock,
-    ids: Numbers,
-    verdicts: [Verdict; BURST],
-}
-
-impl Rig {
-    /// A table of `flows` connections, each opened by a handshake through the engine.
-    ///
-    /// # Errors
-    /// No memory, or a configuration that refuses the handshakes.
-    pub fn new(flows: u32, config: &Config) -> Result<Rig, Error> {
-        let layout = Shard::layout_for_connections(flows).map_err(Error::Capacity)?;
-        let settings = Settings {
-            checks: config.checks,
-            tcp: config.tcp,
-            flow: config.flow,
-            fragments: config.fragments,
-            sides: 1,
-            shards: 1,
-            number: 0,
-        };
-        let mut rig = Rig {
-            shard: Shard::new(layout, HashKeys::random()?, settings, Tick::new(0))?,
-            frames: Frames::new()?,
-            random: Random::new(88_172_645_463_325_252),
-            flows,
-            clock: SystemClock::new(),
-            ids: Numbers::default(),
-            verdicts: [Verdict::HELD; BURST],
-        };
-        rig.open_all()?;
-        Ok(rig)
-    }
-
-    /// Three segments for each connection, 32 connections at a time.
-    fn open_all(&mut self) -> Result<(), Error> {
-        let steps = [
-            Step { flags: Flags::SYN, back: false, seq: 100, ack: 0 },
-            Step { flags: Flags::SYN.with(Flags::ACK), back: true, seq: 100, ack: 101 },
-            Step { flags: Flags::ACK, back: false, seq: 101, ack: 101 },
-        ];
-        for first in (0..self.flows).step_by(BURST) {
-            let count = (self.flows - first).min(BURST as u32);
-            for step in steps {
-                self.frames.begin();
-                for number in first..first + count {
-                    self.frames.write(Flow(number), step);
-                }
-                self.send(self.clock.now());
-                if let Some(refused) = self.refused(count as usize) {
-                    return Err(Error::Refused(refused));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// One burst of bare ACKs of random connections, written and processed. Returns how many were accepted
-    /// as established.
-    #[inline]
-    pub fn established_burst(&mut self, now: Time) -> usize {
-        self.frames.begin();
-        for number in 0..BURST {
-            let flow = Flow(self.random.below(self.flows));
-            self.frames.write(flow, Step { flags: Flags::ACK, back: number % 2 == 1, seq: 101, ack: 101 });
-        }
-        self.send(now);
-        self.verdicts.iter().filter(|verdict| verdict.class == Class::Established).count()
-    }
-
-    /// Sends the frames of the burst that was begun last through the shard.
-    #[inline]
-    fn send(&mut self, now: Time) {
-        let tick = now.tick();
-        self.shard.poll(tick, 64, &mut self.ids);
-        let mut arrivals: arrayvec::ArrayVec<Arrival<'_>, BURST> = arrayvec::ArrayVec::new();
-        for bytes in self.frames.burst() {
-            let frame = Frame::whole(bytes, Link::Ethernet);
-            arrivals.push(Arrival { frame, zone: 0, admission: Admission::ANY, at: now, token: Token(0) });
-        }
-        self.shard.process(&arrivals, tick, &mut self.verdicts, &mut self.ids);
-    }
-
-    /// The first of the newest `count` verdicts that is not an acceptance.
-    fn refused(&self, count: usize) -> Option<Verdict> {
-        self.verdicts.iter().take(count).find(|verdict| verdict.action != Action::Accept).copied()
-    }
-
-    /// The present instant of the rig's clock.
-    pub fn now(&self) -> Time {
-        self.clock.now()
-    }
-
-    /// All memory that the engine holds for its tables and timers, in bytes.
-    ///
-    /// # Errors
-    /// The operating system does not tell.
-    pub fn memory(&self) -> io::Result<u64> {
-        self.shard.table().resident_bytes()
-    }
-}
-
-/// Carries out a plan.
-///
-/// # Errors
-/// No memory, or a configuration under which the workload is not accepted.
-pub fn run(plan: &Plan, config: &Config) -> Result<Report, Error> {
-    match plan.workload {
-        Workload::Established => established(plan, config),
-    }
-}
-
-/// How often a measurement is repeated; the fastest counts, as in the reference programs. What else runs on
-/// the machine can only make a round slower.
+/// How often a measurement is repeated; the best counts, as in the reference programs. What else runs on the machine
+/// can only make a round worse.
 const ROUNDS: usize = 3;
 
-fn established(plan: &Plan, config: &Config) -> Result<Report, Error> {
-    let mut rig = Rig::new(plan.flows, config)?;
-    let mut best = established_round(&mut rig, plan)?;
+/// Carries out a plan. `progress` hears, from any thread, how many connections are open, of how many.
+///
+/// # Errors
+/// It cannot be done as asked, there is no memory, or the configuration forbids the workload.
+pub fn run(plan: &Plan, config: &Config, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Report, Error> {
+    plan.check(config)?;
+    let opening = Opening::new(plan.flows, progress);
+    let mut crew = Crew::new(&plan.parts(config)?, |part| load::load(plan.workload, part, &opening))?;
+    let mut best = crew.round(plan.bursts())?;
     for _ in 1..ROUNDS {
-        let report = established_round(&mut rig, plan)?;
-        if report.rate() > best.rate() {
-            best = report;
+        let round = crew.round(plan.bursts())?;
+        if is_better(&round, &best) {
+            best = round;
         }
     }
-    Ok(best)
+    let bytes_per_connection = crew.memory()? as f64 / crew.capacity() as f64;
+    Ok(Report::new(plan, best, bytes_per_connection))
 }
 
-fn established_round(rig: &mut Rig, plan: &Plan) -> Result<Report, Error> {
-    let bursts = plan.packets / BURST as u64;
-    let mut durations: Vec<u32> = Vec::with_capacity(usize::try_from(bursts).unwrap_or(0));
-    let begun = rig.now();
-    let mut before = begun;
-    for _ in 0..bursts {
-        if rig.established_burst(before) != BURST {
-            let refused = rig.verdicts.iter().find(|verdict| verdict.class != Class::Established);
-            return Err(Error::Refused(refused.copied().unwrap_or(Verdict::HELD)));
-        }
-        let after = rig.now();
-        let nanoseconds = after.nanoseconds() - before.nanoseconds();
-        durations.push(u32::try_from(nanoseconds).unwrap_or(u32::MAX));
-        before = after;
+/// Whether a round found better figures: a higher rate, or shorter stalls where they are what counts.
+fn is_better(round: &Round, than: &Round) -> bool {
+    let stall = |round: &Round| Percentiles::of(&round.timed.durations).p9999;
+    match (&round.baseline, &than.baseline) {
+        (Some(_), Some(_)) => stall(round) < stall(than),
+        (None, _) | (_, None) => round.timed.rate > than.timed.rate,
     }
-    let packets = bursts * BURST as u64;
-    Ok(Report {
-        workload: plan.workload,
-        flows: plan.flows,
-        shards: 1,
-        packets,
-        seconds: (before.nanoseconds() - begun.nanoseconds()) as f64 / 1e9,
-        bytes_per_connection: rig.memory()? as f64 / f64::from(plan.flows),
-        burst_nanoseconds: Percentiles::of(durations),
-    })
+}
+
+/// A workload on one shard, driven burst by burst by whoever holds it.
+#[derive(Debug)]
+pub struct Rig(Box<dyn Load>);
+
+impl Rig {
+    /// A shard with the workload's connections.
+    ///
+    /// # Errors
+    /// As [`run`].
+    pub fn new(workload: Workload, flows: u32, config: &Config) -> Result<Rig, Error> {
+        let plan = Plan { workload, flows, shards: 1, packets: u64::MAX };
+        plan.check(config)?;
+        let opening = Opening::new(flows, &|_, _| ());
+        let part = plan.parts(config)?.first().copied().ok_or_else(|| Error::Plan("no shard".to_owned()))?;
+        Ok(Rig(load::load(workload, &part, &opening)?))
+    }
+
+    /// What a round needs before its first burst.
+    ///
+    /// # Errors
+    /// The configuration forbids it.
+    pub fn prepare(&mut self) -> Result<(), Error> {
+        self.0.prepare()
+    }
+
+    /// From here on what waits comes due; false where nothing does.
+    ///
+    /// # Errors
+    /// What should wait does not.
+    pub fn come_due(&mut self) -> Result<bool, Error> {
+        self.0.come_due()
+    }
+
+    /// One burst, written and processed at `now`, and its verdicts checked.
+    ///
+    /// # Errors
+    /// A verdict is not what it has to be.
+    #[inline]
+    pub fn burst(&mut self, now: Time) -> Result<(), Error> {
+        self.0.burst(now)
+    }
+
+    /// The present instant of the engine's clock.
+    pub fn now(&self) -> Time {
+        self.0.engine().now()
+    }
+
+    /// What the shard has done so far.
+    pub fn counters(&self) -> &Counters {
+        self.0.engine().shard.counters()
+    }
+}
+
+#[cfg(test)]
+mod testing {
+    use super::plan::Part;
+    use super::{Plan, Workload};
+    use crate::config::Config;
+
+    /// A single shard's part under the default configuration.
+    pub(super) fn part(flows: u32) -> Part {
+        let plan = Plan { workload: Workload::Established, flows, shards: 1, packets: 32 };
+        plan.parts(&Config::default()).unwrap()[0]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(workload: Workload, flows: u32, shards: u32, packets: u64) -> Result<Report, Error> {
+        run(&Plan { workload, flows, shards, packets }, &Config::default(), &|_, _| ())
+    }
+
+    #[test]
+    fn shards_divide_connections_and_packets_among_them() {
+        let found = report(Workload::Established, 1001, 3, 9600).unwrap();
+        assert!((32..=9600).contains(&found.packets) && found.packets % 32 == 0, "{}", found.packets);
+        assert_eq!((found.flows, found.shards), (1001, 3));
+        assert_eq!(report(Workload::Established, 1001, 1, 9600).unwrap().packets, 9600);
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_carried_out_says_what_could() {
+        let text = |workload, flows, shards, packets| {
+            report(workload, flows, shards, packets).map(|_| ()).unwrap_err().to_string()
+        };
+        assert!(text(Workload::Lifecycle, 511, 2, 9600).contains("512 in all"));
+        assert!(text(Workload::Established, 4, 0, 9600).contains("at least 1"));
+        assert!(text(Workload::Established, 4, 4, 127).contains("--packets 127"));
+        let config = crate::config::load(None, &["tcp.msl=1s".to_owned()]).unwrap();
+        let plan = Plan { workload: Workload::Expiry, flows: 100, shards: 1, packets: 3200 };
+        assert!(plan.check(&config).unwrap_err().to_string().contains("tcp.msl"));
+    }
+
+    #[test]
+    fn a_configuration_that_forbids_the_workload_is_named_by_its_reason() {
+        let config = crate::config::load(None, &["tcp.quiet_time=1s".to_owned()]).unwrap();
+        let plan = Plan { workload: Workload::Established, flows: 100, shards: 1, packets: 3200 };
+        let error = run(&plan, &config, &|_, _| ()).unwrap_err();
+        assert!(error.to_string().contains("quiet_time"), "{error}");
+    }
+
+    #[test]
+    fn progress_is_told_on_the_way() {
+        let told = std::sync::Mutex::new(Vec::new());
+        let plan = Plan { workload: Workload::Established, flows: 150_000, shards: 1, packets: 32 };
+        run(&plan, &Config::default(), &|open, all| told.lock().unwrap().push((open, all))).unwrap();
+        assert_eq!(*told.lock().unwrap(), [(65_536, 150_000), (131_072, 150_000)]);
+    }
 }

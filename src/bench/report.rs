@@ -1,28 +1,34 @@
 //! What a measurement found, as a line of a table or of JSON.
 
+use std::fmt;
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::Workload;
+use super::plan::{Plan, Workload};
+use super::rounds::Round;
 
 /// The result of one measurement.
 #[derive(Debug, Clone)]
 pub struct Report {
     /// What was timed.
     pub workload: Workload,
-    /// Connections in the table.
+    /// Connections, of all shards together.
     pub flows: u32,
     /// Shards that shared the work.
     pub shards: u32,
     /// Packets timed.
     pub packets: u64,
-    /// How long they took.
-    pub seconds: f64,
-    /// Memory held for tables and timers, over the number of connections.
+    /// Packets per second, of all shards together.
+    pub rate: f64,
+    /// Whole connections per second, where they are what was timed.
+    pub connections: Option<f64>,
+    /// Memory held for tables and timers in bytes, over the number of connections that they have room for.
     pub bytes_per_connection: f64,
     /// How long bursts took.
     pub burst_nanoseconds: Percentiles,
+    /// How long those of the same traffic took before, where that is what counts.
+    pub baseline_burst_nanoseconds: Option<Percentiles>,
 }
 
 /// Durations of bursts in nanoseconds.
@@ -39,7 +45,8 @@ pub struct Percentiles {
 }
 
 impl Percentiles {
-    pub(super) fn of(mut durations: Vec<u32>) -> Percentiles {
+    pub(super) fn of(durations: &[u32]) -> Percentiles {
+        let mut durations = durations.to_vec();
         durations.sort_unstable();
         let at = |share: f64| {
             let place = (durations.len() as f64 * share).ceil() as usize;
@@ -61,12 +68,24 @@ struct Line {
     connections_per_second: Option<f64>,
     bytes_per_connection: f64,
     burst_nanoseconds: Percentiles,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline_burst_nanoseconds: Option<Percentiles>,
 }
 
 impl Report {
-    /// Packets per second.
-    pub fn rate(&self) -> f64 {
-        self.packets as f64 / self.seconds
+    pub(super) fn new(plan: &Plan, round: Round, bytes_per_connection: f64) -> Report {
+        let timed = round.timed;
+        Report {
+            workload: plan.workload,
+            flows: plan.flows,
+            shards: plan.shards,
+            packets: timed.packets,
+            rate: timed.rate,
+            connections: timed.connections,
+            bytes_per_connection,
+            burst_nanoseconds: Percentiles::of(&timed.durations),
+            baseline_burst_nanoseconds: round.baseline.map(|baseline| Percentiles::of(&baseline.durations)),
+        }
     }
 
     /// Writes the contract's JSON line.
@@ -80,11 +99,12 @@ impl Report {
             flows: self.flows,
             shards: self.shards,
             packets: self.packets,
-            packets_per_second: self.rate(),
-            nanoseconds_per_packet: 1e9 / self.rate(),
-            connections_per_second: None,
+            packets_per_second: self.rate,
+            nanoseconds_per_packet: 1e9 / self.rate,
+            connections_per_second: self.connections,
             bytes_per_connection: self.bytes_per_connection,
             burst_nanoseconds: self.burst_nanoseconds,
+            baseline_burst_nanoseconds: self.baseline_burst_nanoseconds,
         };
         serde_json::to_writer(&mut *out, &line)?;
         writeln!(out)
@@ -95,21 +115,32 @@ impl Report {
     /// # Errors
     /// `out` cannot be written.
     pub fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
-        let burst = self.burst_nanoseconds;
-        writeln!(
+        write!(out, "{:<12} {:>10} connections  ", self.workload.name(), self.flows)?;
+        if self.shards > 1 {
+            write!(out, "{} shards  ", self.shards)?;
+        }
+        write!(
             out,
-            "{:<12} {:>10} connections  {:>6.1} M packets/s  {:>6.1} ns/packet  {:>5.1} bytes/connection  \
-             burst of 32: {} ns median, {} p99, {} p99.99, {} max",
-            self.workload.name(),
-            self.flows,
-            self.rate() / 1e6,
-            1e9 / self.rate(),
+            "{:>6.1} M packets/s  {:>6.1} ns/packet  {:>5.1} bytes/connection  burst of 32: {}",
+            self.rate / 1e6,
+            1e9 / self.rate,
             self.bytes_per_connection,
-            burst.p50,
-            burst.p99,
-            burst.p9999,
-            burst.max
-        )
+            self.burst_nanoseconds
+        )?;
+        if let Some(baseline) = &self.baseline_burst_nanoseconds {
+            write!(out, "; before: {baseline}")?;
+        }
+        if let Some(connections) = self.connections {
+            write!(out, "; {:.2} M whole connections/s", connections / 1e6)?;
+        }
+        writeln!(out)
+    }
+}
+
+impl fmt::Display for Percentiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Percentiles { p50, p99, p9999, max } = self;
+        write!(f, "{p50} ns median, {p99} p99, {p9999} p99.99, {max} max")
     }
 }
 
@@ -119,8 +150,8 @@ mod tests {
 
     #[test]
     fn percentiles_of_known_durations() {
-        let found = Percentiles::of((1..=10_000).rev().collect());
+        let found = Percentiles::of(&(1..=10_000).rev().collect::<Vec<_>>());
         assert_eq!((found.p50, found.p99, found.p9999, found.max), (5_000, 9_900, 9_999, 10_000));
-        assert_eq!(Percentiles::of(Vec::new()).max, 0);
+        assert_eq!(Percentiles::of(&[]).max, 0);
     }
 }

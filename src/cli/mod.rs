@@ -3,6 +3,7 @@
 //! 0: done. 1: it failed while running. 2: the command line or the configuration is wrong. Results go to
 //! standard output and nothing else does; errors and progress go to standard error.
 
+mod bench;
 mod control;
 mod run;
 mod tell;
@@ -14,7 +15,6 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::bench;
 use crate::config::{self, Config};
 use crate::demo;
 use crate::io::Input;
@@ -40,7 +40,7 @@ enum Command {
     /// Validate a configuration and print the effective one, every default filled in
     Check(Configuration),
     /// Measure the engine on this machine
-    Bench(Bench),
+    Bench(bench::Bench),
     /// Show the connections of a running lastack
     List(control::List),
     /// Show single connections of a running lastack, by number or filter
@@ -94,24 +94,6 @@ struct Replay {
 }
 
 #[derive(Debug, Args)]
-struct Bench {
-    #[command(flatten)]
-    configuration: Configuration,
-    /// What is measured (repeatable; default: all)
-    #[arg(long, value_name = "W")]
-    workload: Vec<bench::Workload>,
-    /// With how many connections (repeatable)
-    #[arg(long, value_name = "N", default_values_t = [1_000_000], value_parser = clap::value_parser!(u32).range(2..=16_000_000))]
-    flows: Vec<u32>,
-    /// How many packets are timed in a round; the fastest of three counts
-    #[arg(long, value_name = "P", default_value_t = 20_000_000, value_parser = clap::value_parser!(u64).range(32..))]
-    packets: u64,
-    /// JSON Lines in place of a table
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Args)]
 struct Demo {
     /// Set a key of the middlebox's configuration, such as tcp.msl=5s (repeatable)
     #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
@@ -144,7 +126,7 @@ pub fn run() -> ExitCode {
         Command::Replay(arguments) => run_replay(arguments),
         Command::Demo(arguments) => run_demo(&arguments),
         Command::Check(arguments) => run_check(&arguments),
-        Command::Bench(arguments) => run_bench(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::List(arguments) => control::list(arguments),
         Command::Get(arguments) => control::get(arguments),
         Command::Count(arguments) => control::count(arguments),
@@ -229,24 +211,4 @@ fn run_demo(arguments: &Demo) -> Result<(), Failure> {
         Err(demo::Error::Output(error)) => Err(output_failure(error)),
         Err(error) => Err(Failure::Running(format!("demo: {error}"))),
     }
-}
-
-fn run_bench(arguments: &Bench) -> Result<(), Failure> {
-    let config = load(&arguments.configuration)?;
-    let workloads = if arguments.workload.is_empty() {
-        bench::Workload::ALL.to_vec()
-    } else {
-        arguments.workload.clone()
-    };
-    let mut out = io::stdout().lock();
-    for workload in workloads {
-        for &flows in &arguments.flows {
-            let plan = bench::Plan { workload, flows, packets: arguments.packets };
-            let report = bench::run(&plan, &config).map_err(|error| Failure::Running(error.to_string()))?;
-            let written =
-                if arguments.json { report.write_json(&mut out) } else { report.write_text(&mut out) };
-            written.map_err(output_failure)?;
-        }
-    }
-    Ok(())
 }

@@ -1,0 +1,90 @@
+//! `lastack bench`: which workloads, with how many connections, on how many shards.
+
+use std::io;
+
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
+use super::{Configuration, Failure, load, output_failure};
+use crate::bench::{Error, Plan, Workload, run as measure};
+
+#[derive(Debug, Args)]
+pub(super) struct Bench {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// What is measured (repeatable; default: all)
+    #[arg(long, value_name = "W", value_parser = workloads())]
+    workload: Vec<Workload>,
+    /// With how many connections (repeatable)
+    #[arg(long, value_name = "N", default_values_t = [1_000_000], value_parser = clap::value_parser!(u32).range(1..=16_000_000))]
+    flows: Vec<u32>,
+    /// Divide connections and packets among this many shards, each with a thread and, where there are enough, a core
+    /// of its own
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    shards: u32,
+    /// How many packets are timed in a round; the best of three counts
+    #[arg(long, value_name = "P", default_value_t = 20_000_000, value_parser = clap::value_parser!(u64).range(32..))]
+    packets: u64,
+    /// JSON Lines in place of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// A workload whose name is reserved already.
+const NAT: &str = "nat";
+
+/// The names of workloads, and what they mean.
+fn workloads() -> impl TypedValueParser<Value = Workload> {
+    let offered = Workload::ALL.map(|workload| PossibleValue::new(workload.name()).help(workload.summary()));
+    let reserved = PossibleValue::new(NAT).hide(true);
+    PossibleValuesParser::new(offered.into_iter().chain([reserved])).try_map(|name| {
+        let found = Workload::ALL.into_iter().find(|workload| workload.name() == name);
+        found.ok_or("Lastack does not translate addresses yet, so there is nothing to measure")
+    })
+}
+
+pub(super) fn run(arguments: &Bench) -> Result<(), Failure> {
+    let config = load(&arguments.configuration)?;
+    let workloads =
+        if arguments.workload.is_empty() { Workload::ALL.to_vec() } else { arguments.workload.clone() };
+    let Bench { flows, shards, packets, .. } = arguments;
+    let plans = workloads.iter().flat_map(|&workload| {
+        flows.iter().map(move |&flows| Plan { workload, flows, shards: *shards, packets: *packets })
+    });
+    let plans: Vec<Plan> = plans.collect();
+    // A command line that is wrong is told before anything is measured.
+    for plan in &plans {
+        plan.check(&config).map_err(failure)?;
+    }
+    let mut out = io::stdout().lock();
+    for plan in &plans {
+        let bar = bar(plan);
+        let report = measure(plan, &config, &|open, _| bar.set_position(open));
+        bar.finish_and_clear();
+        let report = report.map_err(failure)?;
+        let written = if arguments.json { report.write_json(&mut out) } else { report.write_text(&mut out) };
+        written.map_err(output_failure)?;
+    }
+    Ok(())
+}
+
+fn failure(error: Error) -> Failure {
+    let text = error.to_string();
+    match error {
+        Error::Plan(_) => Failure::Usage(text),
+        Error::System(_)
+        | Error::Capacity(_)
+        | Error::Refused(_)
+        | Error::Lost { .. }
+        | Error::Drifted { .. } => Failure::Running(text),
+    }
+}
+
+/// A bar that tells on a terminal, and nowhere else, how far the opening of connections has come. It is drawn when
+/// told and at no other time: never while something is timed.
+fn bar(plan: &Plan) -> indicatif::ProgressBar {
+    let style = indicatif::ProgressStyle::with_template("{msg} {wide_bar} {pos} of {len} connections open");
+    indicatif::ProgressBar::new(u64::from(plan.flows))
+        .with_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()))
+        .with_message(plan.workload.name())
+}
