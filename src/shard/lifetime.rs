@@ -167,6 +167,7 @@ impl Shard {
 
     /// Numbers and tells the beginning of the connection at `index`, once its states are written.
     pub(super) fn tell_begun<O: Observer>(&mut self, index: Index, observer: &mut O) {
+        self.searched_in_vain = None;
         let change = self.next_change(index, None);
         let connection = self.table.connection(index);
         self.census.begun(connection.is_v6(), connection.protocol(), record::states_of(connection));
@@ -183,6 +184,9 @@ impl Shard {
         after: [State; 2],
         observer: &mut O,
     ) {
+        if after.iter().all(|state| matches!(state, State::TimeWait | State::Closed)) {
+            self.searched_in_vain = None;
+        }
         let change = self.next_change(index, Some(before));
         self.census.changed(before, after);
         if observer.wants_changes() {
@@ -232,16 +236,25 @@ impl Shard {
     /// Makes room in a full table: of a bounded sample, behind a moving hand, the cheapest goes. Connections that
     /// came together lie together, so where none of a sample may go the hand jumps far ahead and samples again.
     /// Returns whether there was one.
+    ///
+    /// A search in vain costs more than everything else about a SYN, and a flood against a table of open
+    /// connections would pay for one each time. So there is none within the same tick again, unless a connection has
+    /// begun since or is over: nothing else makes one that may go.
     #[cold]
     fn evict<O: Observer>(&mut self, now: Tick, observer: &mut O) -> bool {
+        if self.searched_in_vain == Some(now) {
+            return false;
+        }
         let capacity = self.table.capacity();
-        (0..EVICTION_SAMPLES).any(|_| {
+        let is_found = (0..EVICTION_SAMPLES).any(|_| {
             let was_one = self.evict_of_sample(now, observer);
             if !was_one {
                 self.hand = Index::new(jumped(self.hand.number(), capacity));
             }
             was_one
-        })
+        });
+        self.searched_in_vain = (!is_found).then_some(now);
+        is_found
     }
 
     /// Evicts the cheapest of the places ahead of the hand; returns whether there was one.

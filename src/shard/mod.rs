@@ -173,6 +173,8 @@ pub struct Shard {
     quiet_until: Option<Tick>,
     /// Where the next search for a connection to evict begins.
     hand: Index,
+    /// When the last such search found none, if nothing has become evictable since.
+    searched_in_vain: Option<Tick>,
     /// The newest instant at which a packet came.
     latest: Time,
 }
@@ -213,6 +215,7 @@ impl Shard {
             sequence: 0,
             quiet_until,
             hand: Index::new(0),
+            searched_in_vain: None,
             latest: Time::default(),
             table,
         })

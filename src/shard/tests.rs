@@ -2,6 +2,7 @@
 
 mod annexes;
 mod errors;
+mod full;
 
 use super::*;
 use crate::tcp::{State, TimeWaitOverflow};
