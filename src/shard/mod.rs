@@ -70,8 +70,9 @@ use time_wait::TimeWaitQueue;
 pub const BURST: usize = 32;
 
 /// How many timers a worker looks at between two turns at its sockets: what comes due at once holds no packet up
-/// for longer than that takes. `lastack bench --workload expiry` shows what it costs.
-pub const POLL_BUDGET: u32 = 256;
+/// for longer than that takes. As many as a burst has packets, so that timers cost a turn no more than packets do;
+/// `lastack bench --workload expiry` shows it.
+pub const POLL_BUDGET: u32 = BURST as u32;
 
 /// What an operator decides about a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
