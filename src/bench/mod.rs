@@ -29,7 +29,10 @@
 //! | `established`, `flood`, `lifecycle`, `expiry` | the workloads, one each |
 //! | `rounds` | threads, cores, the timed loop |
 //! | `report` | what was found, as a line |
+//! | `ceiling` | the least that any tracker must do, to hold it against |
+//! | `page` | what was found, as a page |
 
+mod ceiling;
 mod engine;
 mod error;
 mod established;
@@ -38,11 +41,14 @@ mod flood;
 mod frames;
 mod lifecycle;
 mod load;
+mod page;
 mod plan;
 mod report;
 mod rounds;
 
+pub use ceiling::Ceiling;
 pub use error::Error;
+pub use page::{Page, Unwritable};
 pub use plan::{Plan, Workload};
 pub use report::{Percentiles, Report};
 

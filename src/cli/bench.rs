@@ -1,12 +1,13 @@
 //! `lastack bench`: which workloads, with how many connections, on how many shards.
 
 use std::io;
+use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::{Configuration, Failure, load, output_failure};
-use crate::bench::{Error, Plan, Workload, run as measure};
+use crate::bench::{Error, Page, Plan, Workload, run as measure};
 
 #[derive(Debug, Args)]
 pub(super) struct Bench {
@@ -28,6 +29,9 @@ pub(super) struct Bench {
     /// JSON Lines in place of a table
     #[arg(long)]
     json: bool,
+    /// Also measure the bare loop, and write all as one page with charts to this file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 /// A workload whose name is reserved already.
@@ -56,6 +60,8 @@ pub(super) fn run(arguments: &Bench) -> Result<(), Failure> {
     for plan in &plans {
         plan.check(&config).map_err(failure)?;
     }
+    let page = arguments.html.as_deref().map(|file| Page::begin(file, std::env::args_os()));
+    let mut page = page.transpose().map_err(|error| Failure::Running(error.to_string()))?;
     let mut out = io::stdout().lock();
     for plan in &plans {
         let bar = bar(plan);
@@ -64,8 +70,12 @@ pub(super) fn run(arguments: &Bench) -> Result<(), Failure> {
         let report = report.map_err(failure)?;
         let written = if arguments.json { report.write_json(&mut out) } else { report.write_text(&mut out) };
         written.map_err(output_failure)?;
+        if let Some(page) = &mut page {
+            page.add(&report).map_err(|error| Failure::Running(format!("the bare loop: {error}")))?;
+        }
     }
-    Ok(())
+    let Some(page) = page else { return Ok(()) };
+    page.finish().map_err(|error| Failure::Running(error.to_string()))
 }
 
 fn failure(error: Error) -> Failure {

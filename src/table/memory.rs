@@ -257,9 +257,10 @@ impl std::fmt::Debug for Memory {
     }
 }
 
-/// Asks the processor to fetch every cache line of an element; any index is harmless.
+/// Asks the processor to fetch every cache line of an element; any index is harmless. For the table, and for what is
+/// held against it.
 #[inline(always)]
-pub(super) fn prefetch<T>(region: &[T], index: u32) {
+pub fn prefetch<T>(region: &[T], index: u32) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

@@ -62,12 +62,13 @@ use bucket::Buckets;
 use connection::Addresses;
 use key::{KeyedHash, joined};
 use layout::Header;
-use memory::{Memory, Shared, prefetch};
+use memory::{Memory, Shared};
 
 pub use annex::Annex;
 pub use connection::{Connection, Sense, Writer};
 pub use key::{Hash, HashKeys, Key};
 pub use layout::{Layout, LayoutError, MAX_CONNECTIONS};
+pub use memory::prefetch;
 pub use reader::{Endpoints, Reader, Snapshot};
 
 use crate::time::Time;

@@ -12,6 +12,7 @@ mod control;
 mod errors;
 mod fragments;
 mod lines;
+mod page;
 mod policy;
 mod segments;
 mod time_wait;

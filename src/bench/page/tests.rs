@@ -1,0 +1,289 @@
+//! The page of records that nobody measured: its parts, and what becomes of odd ones.
+
+use super::*;
+use crate::bench::Percentiles;
+
+fn record(flows: u32, seconds: f64) -> Report {
+    Report {
+        workload: Workload::Established,
+        flows,
+        shards: 1,
+        packets: 20_000_000,
+        rate: 20e6 / seconds,
+        connections: None,
+        bytes_per_connection: 137.4,
+        burst_nanoseconds: Percentiles { p50: 900, p99: 1_100, p9999: 5_000, max: 21_000 },
+        baseline_burst_nanoseconds: None,
+    }
+}
+
+fn content(flows: &[u32]) -> Content {
+    let reports: Vec<Report> = flows.iter().map(|&flows| record(flows, 0.5)).collect();
+    let ceilings = flows.iter().map(|&flows| Ceiling { flows, packets_per_second: 5e7, found: 0.991 });
+    Content {
+        ceilings: ceilings.collect(),
+        reports,
+        machine: Machine {
+            processor: "Made <Up> & Sons \"9000\"".to_owned(),
+            cores: "2".to_owned(),
+            memory: "24.0 GiB".to_owned(),
+            kernel: "6.1.0".to_owned(),
+            huge_pages: "madvise".to_owned(),
+        },
+        command: "lastack bench --html '<script>alert(1)</script>.html'".to_owned(),
+        seconds_since_1970: 1_700_000_000,
+        is_debug_build: false,
+    }
+}
+
+/// A tag or a text between two.
+#[derive(Debug)]
+enum Piece<'a> {
+    Open(&'a str, Vec<(&'a str, &'a str)>),
+    Close,
+    Text(&'a str),
+}
+
+/// The pieces of a page; fails where it is not well-formed, which is more than a browser asks for.
+fn pieces(page: &str) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let mut open = Vec::new();
+    let mut rest = page.strip_prefix("<!DOCTYPE html>").expect("a document's type");
+    while let Some(at) = rest.find('<') {
+        let (text, behind) = rest.split_at(at);
+        assert_text(text);
+        pieces.push(Piece::Text(text));
+        let (tag, behind) = behind[1..].split_once('>').expect("the end of a tag");
+        rest = behind;
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name), "what was opened last is closed first");
+            pieces.push(Piece::Close);
+            continue;
+        }
+        let (tag, is_empty) = tag.strip_suffix('/').map_or((tag, false), |tag| (tag, true));
+        let (name, attributes) = tag.split_once(' ').unwrap_or((tag, ""));
+        assert!(name.chars().all(|c| c.is_ascii_alphanumeric()), "<{tag}>");
+        pieces.push(Piece::Open(name, self::attributes(attributes)));
+        if is_empty {
+            pieces.push(Piece::Close);
+        } else {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty() && rest.trim().is_empty(), "{open:?} is open at the end");
+    pieces
+}
+
+fn attributes(mut text: &str) -> Vec<(&str, &str)> {
+    let mut found = Vec::new();
+    while !text.is_empty() {
+        let (name, behind) = text.split_once("=\"").expect("a value in quotes");
+        let (value, behind) = behind.split_once('"').expect("its end");
+        assert_text(value);
+        found.push((name, value));
+        text = behind.trim_start();
+    }
+    found
+}
+
+/// Every ampersand begins one of the few entities that are used.
+fn assert_text(text: &str) {
+    assert!(!text.contains('>'), "{text}");
+    for behind in text.split('&').skip(1) {
+        let entity = behind.split_once(';').map_or("", |(entity, _)| entity);
+        assert!(["amp", "lt", "gt", "quot"].contains(&entity) || entity.starts_with('#'), "&{behind}");
+    }
+}
+
+fn number(attributes: &[(&str, &str)], name: &str) -> f64 {
+    let found = attributes.iter().find(|(key, _)| *key == name);
+    found.unwrap_or_else(|| panic!("no {name} in {attributes:?}")).1.parse().unwrap()
+}
+
+/// All labels lie within the picture, and none covers another.
+fn assert_labels_are_apart_and_inside(page: &str) -> usize {
+    let (mut width, mut height) = (0.0, 0.0);
+    let mut labels: Vec<(f64, f64, f64, &str)> = Vec::new();
+    let mut pictures = 0;
+    let all = pieces(page);
+    for pair in all.windows(2) {
+        let [Piece::Open(name, attributes), Piece::Text(text)] = pair else { continue };
+        if *name == "svg" {
+            let view = attributes.iter().find(|(key, _)| *key == "viewBox").unwrap().1;
+            let sizes: Vec<f64> = view.split(' ').map(|number| number.parse().unwrap()).collect();
+            (width, height) = (sizes[2], sizes[3]);
+            labels.clear();
+            pictures += 1;
+        } else if *name == "text" {
+            let (x, y) = (number(attributes, "x"), number(attributes, "y"));
+            let long = text.chars().count() as f64 * 6.6;
+            let anchor =
+                attributes.iter().find(|(key, _)| *key == "text-anchor").map_or("start", |pair| pair.1);
+            let left = x - match anchor {
+                "middle" => long / 2.0,
+                "end" => long,
+                _ => 0.0,
+            };
+            assert!(left >= 0.0 && left + long <= width, "{text} at {left} is {long} wide of {width}");
+            assert!(y >= 10.0 && y <= height - 3.0, "{text} at {y} of {height}");
+            for (other_left, other_right, other_y, other) in &labels {
+                let is_apart =
+                    left + long <= *other_left || *other_right <= left || (y - other_y).abs() >= 11.0;
+                assert!(is_apart, "{text:?} covers {other:?}");
+            }
+            labels.push((left, left + long, y, text));
+        }
+    }
+    pictures
+}
+
+#[test]
+fn a_page_shows_each_record_beside_the_bare_loop_and_the_machine() {
+    let page = content(&[10_000, 1_000_000, 4_000_000]).render();
+    assert_eq!(assert_labels_are_apart_and_inside(&page), 3);
+    let row = "<tr><td>established</td><td>1,000,000</td><td>1</td><td>20,000,000</td><td>40.00</td><td>25.0</td>\
+               <td>&#8211;</td><td>50.00</td><td>0.80</td><td>137.4</td><td>900</td><td>1,100</td><td>5,000</td><td>21,000</td><td>&#8211;</td></tr>";
+    assert!(page.contains(row), "{page}");
+    assert_eq!(page.matches("<tr><td>").count(), 3);
+    for part in ["24.0 GiB", "6.1.0", "madvise", "bare loop", "0.80 of the bare loop", "2023-11-14 22:13 UTC"]
+    {
+        assert!(page.contains(part), "{part} is missing");
+    }
+}
+
+#[test]
+fn every_workload_has_its_panel_and_what_it_alone_counts() {
+    let mut all = content(&[5_000; 5]);
+    for (report, workload) in all.reports.iter_mut().zip(Workload::ALL) {
+        report.workload = workload;
+    }
+    all.reports[2].connections = Some(2_500_000.0);
+    all.reports[4].baseline_burst_nanoseconds = Some(Percentiles { p9999: 4_321, ..Percentiles::default() });
+    let page = all.render();
+    assert_eq!(assert_labels_are_apart_and_inside(&page), 15);
+    for part in ["2.50 M connections/s", "<td>2,500,000</td>", "<td>4,321</td>", "<title>99.99 % before"] {
+        assert!(page.contains(part), "{part} is missing");
+    }
+    assert_eq!(page.matches("<title>bare loop: the ceiling").count(), 2, "where it does the same work");
+}
+
+#[test]
+fn what_comes_from_outside_is_text_and_nothing_else() {
+    let page = content(&[1_000_000]).render();
+    assert!(page.contains("Made &lt;Up&gt; &amp; Sons &quot;9000&quot;"));
+    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;.html"));
+    assert!(!page.contains("<script"));
+}
+
+#[test]
+fn nothing_is_fetched() {
+    let page = content(&[1_000_000]).render();
+    let namespaces = page.matches("xmlns=\"http://www.w3.org/2000/svg\"").count();
+    assert_eq!(page.matches("http").count(), namespaces);
+    for word in ["src=", "href=", "url(", "@import", "<link", "<iframe"] {
+        assert!(!page.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn one_number_of_connections_is_a_mark_without_a_line() {
+    let page = content(&[3_000]).render();
+    assert_labels_are_apart_and_inside(&page);
+    assert!(!page.contains("<polyline"));
+    assert!(page.contains("<circle class=\"mark\""));
+}
+
+#[test]
+fn records_of_one_number_of_connections_share_its_bare_loop() {
+    let page = content(&[5_000, 5_000]).render();
+    pieces(&page);
+    assert_eq!(page.matches("<title>bare loop: the ceiling").count(), 1);
+}
+
+#[test]
+fn many_numbers_of_connections_leave_room_for_their_labels() {
+    let flows: Vec<u32> = (1..=24).map(|power| (1 << power).min(16_000_000)).collect();
+    assert_eq!(assert_labels_are_apart_and_inside(&content(&flows).render()), 3);
+}
+
+#[test]
+fn a_workload_without_records_has_no_panel() {
+    let page = content(&[]).render();
+    pieces(&page);
+    assert!(!page.contains("<svg") && !page.contains(about(Workload::Established).title));
+}
+
+#[test]
+fn a_rate_that_is_no_number_is_left_out_of_the_chart() {
+    let mut odd = content(&[1_000, 2_000]);
+    odd.reports[0].rate = f64::INFINITY;
+    let page = odd.render();
+    assert_labels_are_apart_and_inside(&page);
+    assert!(!page.contains("\"inf") && !page.contains("NaN"));
+}
+
+#[test]
+fn a_build_for_debugging_says_so() {
+    let mut debug = content(&[1_000]);
+    assert!(!debug.render().contains("class=\"warning\""));
+    debug.is_debug_build = true;
+    assert!(debug.render().contains("class=\"warning\""));
+}
+
+/// A folder that goes with the test.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("lastack-page-{name}-{}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        Folder(path)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.0).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_file_is_replaced_whole_and_nothing_is_left_beside_it() {
+    let folder = Folder::new("replaced");
+    let path = folder.0.join("page.html");
+    std::fs::write(&path, "old").unwrap();
+    let destination = Destination::new(&path).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "old", "the trial leaves it as it is");
+    destination.write("new").unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
+    assert_eq!(folder.names(), ["page.html"]);
+}
+
+#[test]
+fn a_link_stays_one_and_its_file_is_replaced() {
+    let folder = Folder::new("link");
+    let (file, link) = (folder.0.join("file.html"), folder.0.join("link.html"));
+    std::fs::write(&file, "old").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    Destination::new(&link).unwrap().write("new").unwrap();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
+    assert!(link.symlink_metadata().unwrap().is_symlink());
+}
+
+#[test]
+fn a_path_that_cannot_be_a_page_is_refused_by_name() {
+    let folder = Folder::new("refused");
+    for path in [folder.0.clone(), folder.0.join("absent/page.html"), "/dev/null".into()] {
+        let error = Destination::new(&path).unwrap_err().to_string();
+        assert!(error.starts_with(path.to_str().unwrap()), "{error}");
+    }
+    assert!(folder.names().is_empty());
+}
