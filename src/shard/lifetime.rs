@@ -267,7 +267,7 @@ impl Shard {
                 self.end_over(index, observer);
                 return true;
             }
-            let Some(rank) = record::eviction_rank(self.table.connection(index)) else { continue };
+            let Some(rank) = self.eviction_rank(index) else { continue };
             if cheapest.is_none_or(|(best, _)| rank < best) {
                 cheapest = Some((rank, index));
             }
@@ -276,6 +276,22 @@ impl Shard {
             self.end(index, End::Evicted, observer);
         }
         cheapest.is_some()
+    }
+
+    /// How dear the connection at `index` is, or what it has displaced and may have to give its place back to: the
+    /// dearer of the two. None where it is never evicted.
+    fn eviction_rank(&self, index: Index) -> Option<Rank> {
+        let connection = self.table.connection(index);
+        let rank = record::eviction_rank(connection)?;
+        if connection.protocol() != protocol::TCP {
+            return Some(rank);
+        }
+        let tracked = tcp::Connection::from_words(connection.tracker());
+        let rival = self.irregular(index, &tracked).rival.filter(|rival| !rival.younger);
+        match rival {
+            Some(rival) => record::rank_of_tcp(&rival.connection).map(|of_rival| rank.max(of_rival)),
+            None => Some(rank),
+        }
     }
 
     /// Keeps the share of TIME_WAIT within its limit after a connection moved from `before` to `after`.

@@ -14,7 +14,7 @@ use crate::time::{Span, Tick};
 
 use super::Shard;
 
-/// Of a connection that lived for MSL when it entered TIME_WAIT, or that was seen first in mid-stream.
+/// Of a connection that lived for MSL when it entered TIME_WAIT, or whose beginning is not known.
 const NONE: u16 = u16::MAX;
 
 impl Shard {
@@ -47,6 +47,11 @@ impl Shard {
         if is_picked_up || self.record(index).lived() >= self.settings.tcp.timeouts.msl {
             self.table.connection(index).write(|writer| writer.set_round_trip(NONE));
         }
+    }
+
+    /// Says of a connection that begins in mid-stream, or takes its tuple back, that nobody knows how long it lived.
+    pub(super) fn forgo_round_trip(&self, index: Index) {
+        self.table.connection(index).write(|writer| writer.set_round_trip(NONE));
     }
 
     /// The round trip that counts in TIME_WAIT.

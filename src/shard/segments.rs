@@ -168,9 +168,14 @@ impl Shard {
             writer.count(sense_of(opening.direction), u64::from(length), context.at.microseconds());
         });
         let states = states_of(connection);
+        if !tracked.is_opening() {
+            self.forgo_round_trip(index);
+        }
         self.tell_begun(index, observer);
-        let connection = self.table.connection(index);
-        Verdict::accept(Class::New, Subject { id: connection.id(), direction: opening.direction, states })
+        let id = self.table.connection(index).id();
+        // One that takes its tuple back may be closing.
+        self.account_time_wait(index, [State::Closed; 2], tracked.marks.states(), observer);
+        Verdict::accept(Class::New, Subject { id, direction: opening.direction, states })
     }
 
     /// Whether no new connection may begin yet.

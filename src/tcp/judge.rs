@@ -74,6 +74,20 @@ pub fn judge(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
     if !situation.connection.marks.remembers() {
         return rival::displace(situation, judge_once(situation, segment));
     }
+    let is_lenient = situation.policy.liberal || !situation.policy.check_window;
+    if situation.irregular.rival.is_some() && is_lenient {
+        // What fits neither of the two goes by the policy, to the one in the table.
+        let policy = rival::strict(situation.policy);
+        let strictly = judge_both(&Situation { policy: &policy, ..*situation }, segment);
+        if !matches!(strictly, Judgement::Refuse(_)) {
+            return strictly;
+        }
+    }
+    judge_both(situation, segment)
+}
+
+/// Judges any segment against the connection, and what does not fit it against its rival.
+fn judge_both(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
     let judgement = rival::displace(situation, judge_answers(situation, segment));
     rival::judge(situation, segment, judgement)
 }

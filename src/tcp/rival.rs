@@ -57,9 +57,19 @@ impl Rival {
 /// Whether a connection may be needed as a rival of what takes its tuple over: nobody holds one that was never
 /// answered, or that both endpoints have closed.
 fn is_worth_keeping(connection: &Connection) -> bool {
+    connection.has_numbers(Direction::Reply) && !is_closed(connection)
+}
+
+/// Whether both endpoints have closed it, and neither has reset it.
+fn is_closed(connection: &Connection) -> bool {
     let is_done = |state: &State| matches!(state, State::TimeWait | State::Closed);
-    let is_closed = connection.marks.states().iter().all(is_done) && !connection.marks.is_reset();
-    connection.has_numbers(Direction::Reply) && !is_closed
+    connection.marks.states().iter().all(is_done) && !connection.marks.is_reset()
+}
+
+/// The policy by which a segment is held against either of two connections: it must fit, or it says nothing about
+/// which of them it is for.
+pub(super) fn strict(policy: &Policy) -> Policy {
+    Policy { liberal: false, check_window: true, ..*policy }
 }
 
 /// Whether it does not come back, whatever fits it.
@@ -80,7 +90,7 @@ pub(super) fn displace(situation: &Situation<'_>, judgement: Judgement) -> Judge
     let current = situation.connection;
     let turned = opening.direction != situation.direction;
     let elder = situation.irregular.rival.filter(|rival| {
-        let counts = current.marks.remembers() && !rival.younger && !rival.connection.marks.is_reset();
+        let counts = current.marks.remembers() && !rival.younger && !is_over(&rival.connection);
         let was_open = !is_opening(&rival.connection) || is_opening(current);
         counts && was_open && !rival.is_forgotten(current, situation)
     });
@@ -98,7 +108,8 @@ pub(super) fn displace(situation: &Situation<'_>, judgement: Judgement) -> Judge
 /// What becomes of a segment that the connection in the table has judged: where it does not fit that one, its rival
 /// is asked.
 pub(super) fn judge(situation: &Situation<'_>, segment: &Segment<'_>, judgement: Judgement) -> Judgement {
-    let Some(rival) = situation.irregular.rival else { return judgement };
+    let kept = situation.irregular.rival.filter(|rival| !rival.is_forgotten(situation.connection, situation));
+    let Some(rival) = kept else { return judgement };
     let direction = rival.direction(situation.direction);
     // What would begin a third one is a copy of what the rival began with: its answer tells which of them lives.
     let is_syn_of_rival = matches!(judgement, Judgement::Renew(_))
@@ -107,7 +118,7 @@ pub(super) fn judge(situation: &Situation<'_>, segment: &Segment<'_>, judgement:
     if !is_syn_of_rival && !is_for_rival(situation, segment, &judgement) {
         return judgement;
     }
-    let policy = Policy { liberal: false, ..*situation.policy };
+    let policy = strict(situation.policy);
     let irregular = Irregular { streams: known_streams(&rival.connection), ..Irregular::default() };
     let asked = Situation {
         connection: &rival.connection,
@@ -119,7 +130,7 @@ pub(super) fn judge(situation: &Situation<'_>, segment: &Segment<'_>, judgement:
     };
     let Judgement::Accept(accepted) = judge_once(&asked, segment) else { return judgement };
     let is_ack = !segment.flags.has(Flags::SYN) && !segment.flags.has(Flags::RST);
-    if is_ack && !is_over(&accepted.connection) {
+    if is_ack && !is_over(&rival.connection) {
         return Judgement::Renew(come_back(&asked, situation.connection, &rival, &accepted));
     }
     // An RST ends the rival. A SYN or a SYN-ACK is answered by an endpoint, and that decides: the one in the table stays.

@@ -318,7 +318,7 @@ What is not as small as the rest, and why:
 | SYN against SYN_SENT/LISTEN from the responder | RFC 9293 section 3.5: it is a simultaneous open, and the originator itself takes it for one | `new_from` (the responder's side is not where its SYNs may come from) |
 | SYN against TIME_WAIT | RFC 1122 section 4.2.2.13 and RFC 6191 let a new incarnation begin; half of all numbers lie above the last one | `tcp.time_wait_reuse = \"off\"` |
 | SYN against CLOSED/CLOSED | the connection is over, its record stays for a moment | nothing to close |
-| SYN+ACK against a remembered SYN | whoever sends both in both endpoints' names knows the number that it must acknowledge. The connection that was there is displaced, not lost: what its endpoints send next brings it back (the stages \"made up\") | `new_from`: each direction of a connection is then bound to its port |
+| SYN+ACK against a remembered SYN | whoever sends both in both endpoints' names knows the number that it must acknowledge. The connection that was there is displaced, not lost: what its endpoints send next brings it back (the stages \"made up\"; where it does not, \"What does not hold\" says) | `new_from`: each direction of a connection is then bound to its port |
 | everything against what was picked up in mid-stream | how windows are scaled was not seen, so that the widest is assumed | `tcp.loose = false` |
 ",
         pairs = 2 * (sample_size() / 2),
