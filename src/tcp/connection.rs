@@ -46,7 +46,7 @@ pub struct Connection {
 
 /// An endpoint's initial sequence number or, once both have sent a FIN and nobody asks for that any more, the newest
 /// timestamp that it has sent (RFC 7323, for RFC 6191). One word for both: [`Marks`] say which it is, and
-/// [`Connection::initial`] and [`Connection::timestamp`] answer for that meaning only.
+/// `Connection::initial` and `Connection::timestamp` answer for that meaning only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stamp(u32);
 

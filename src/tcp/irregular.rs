@@ -184,7 +184,7 @@ impl Remembered {
     }
 }
 
-/// Another connection of the same two endpoints, which may yet prove to be the one that lives ([`super::rival`]).
+/// Another connection of the same two endpoints, which may yet prove to be the one that lives (`rival.rs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rival {
     /// As it was when it was displaced.
