@@ -33,7 +33,7 @@ mod transport;
 
 pub use direction::Direction;
 pub use evidence::{Evidence, Layer, evidence, evidence_of_datagram};
-pub use parse::{Datagram, parse, parse_datagram, parse_into};
+pub use parse::{Datagram, parse, parse_datagram};
 pub use partial::{Partial, partial_checksum};
 pub use plain::Plain;
 pub use tcp::{Ack, Flags, Options, Segment, Seq};
@@ -139,23 +139,6 @@ pub struct Packet<'a> {
     pub ports: Option<Ports>,
     /// The transport header, or what is wrong.
     pub transport: Transport<'a>,
-}
-
-impl Packet<'_> {
-    /// What a place holds before a frame was parsed into it.
-    pub const UNREAD: Packet<'static> = Packet {
-        addresses: Addresses::None,
-        length: 0,
-        protocol: 0,
-        vlan: 0,
-        ports: None,
-        transport: Transport::Untracked,
-    };
-
-    /// Whether its addresses are IPv6.
-    pub const fn is_v6(&self) -> bool {
-        matches!(self.addresses, Addresses::V6 { .. })
-    }
 }
 
 /// Source and destination port.

@@ -20,18 +20,7 @@ use super::{Addresses, Checks, Fault, Frame, Packet, Transport, extension, plain
 /// reported.
 #[inline]
 pub fn parse<'a>(frame: &Frame<'a>, checks: Checks) -> Packet<'a> {
-    let mut packet = Packet::UNREAD;
-    parse_into(frame, checks, &mut packet);
-    packet
-}
-
-/// As [`parse`], into a place that the caller has: a packet is eighty bytes, and to copy them right behind
-/// writing them costs as much as a third of the parsing.
-#[inline]
-pub fn parse_into<'a>(frame: &Frame<'a>, checks: Checks, out: &mut Packet<'a>) {
-    if plain::parse_into(frame, checks, out).is_none() {
-        *out = parse_layers(frame, checks);
-    }
+    plain::parse(frame, checks).unwrap_or_else(|| parse_layers(frame, checks))
 }
 
 /// The long way: layer by layer, every kind of frame.

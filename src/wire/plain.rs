@@ -51,17 +51,16 @@ impl<'a> Plain<'a> {
     }
 }
 
-/// Parses a frame that is as plain as they come into `out`; `None`, and `out` untouched, for any other.
+/// Parses a frame that is as plain as they come; `None` for any other.
 #[inline(always)]
-pub(super) fn parse_into<'a>(frame: &Frame<'a>, checks: Checks, out: &mut Packet<'a>) -> Option<()> {
+pub(super) fn parse<'a>(frame: &Frame<'a>, checks: Checks) -> Option<Packet<'a>> {
     if frame.link != Link::Ethernet {
         return None;
     }
-    *out = match Layers::v4(frame.bytes) {
-        Some(layers) => layers.packet(checks)?,
-        None => Layers::v6(frame.bytes)?.packet(checks)?,
-    };
-    Some(())
+    match Layers::v4(frame.bytes) {
+        Some(layers) => layers.packet(checks),
+        None => Layers::v6(frame.bytes)?.packet(checks),
+    }
 }
 
 /// The layers of a plain frame, cut but not verified.
