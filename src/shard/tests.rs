@@ -1,8 +1,10 @@
 //! The shard as a whole: what lasts longer than a packet, and what happens at its limits.
 
+mod admission;
 mod annexes;
 mod errors;
 mod full;
+mod pieces;
 
 use super::*;
 use crate::tcp::{State, TimeWaitOverflow};
@@ -391,38 +393,6 @@ fn without_room_for_a_hole_the_receivers_acknowledgement_tells() {
 }
 
 #[test]
-fn a_datagram_in_pieces_is_judged_once_by_the_shard_that_owns_it() {
-    let builder = Builder::v4([10, 0, 0, 1], [10, 0, 0, 2]).id(7);
-    let datagram = builder.udp_datagram(Ports { source: 53, destination: 5353 }, &[1; 3000]);
-    let pieces = builder.fragments(protocol::UDP, &datagram, 1480);
-    let mut here = Lab::new(8, tcp::Policy::DEFAULT);
-    let verdicts = here.send(&pieces);
-    assert!(verdicts.iter().all(|verdict| verdict.action == Action::Held));
-    assert_eq!(here.heard.released.len(), pieces.len());
-    assert!(here.heard.released.iter().all(|(_, verdict)| verdict.class == Class::New));
-    let index = here.shard.table().scan().next().unwrap();
-    assert_eq!(here.shard.record(index).packets, [1, 0]);
-    let total: usize = pieces.iter().map(|piece| piece.len() - 14).sum();
-    assert_eq!(here.shard.record(index).bytes, [total as u64, 0]);
-
-    // Of two shards, one owns it: the other hands it over and counts nothing.
-    let mut both = [0, 1].map(|number| Lab::numbered(8, tcp::Policy::DEFAULT, 2, number));
-    let mut owners = 0;
-    for (number, shard) in both.iter_mut().enumerate() {
-        shard.send(&pieces);
-        let handed_over = std::mem::take(&mut shard.heard.handed_over);
-        for (owner, datagram) in handed_over {
-            assert_eq!(owner as usize, 1 - number);
-            let mut other = Lab::numbered(8, tcp::Policy::DEFAULT, 2, owner);
-            other.shard.take_over(&datagram, Tick::new(0), Time::default(), &mut other.heard);
-            assert_eq!(other.heard.released.len(), pieces.len());
-            owners += 1;
-        }
-    }
-    assert_eq!(owners, 1);
-}
-
-#[test]
 fn both_directions_and_errors_about_them_are_steered_alike() {
     let forth = there(1, Flags::SYN, 0, 0);
     let frames = [forth.clone(), back(1, SYN_ACK, 0, 1), {
@@ -562,122 +532,6 @@ impl Lab {
 }
 
 #[test]
-fn connections_begin_only_where_they_may_and_replies_and_errors_pass() {
-    let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
-    assert!(lab.is_refused(OUTSIDE, back(1, Flags::SYN, 0, 0)));
-    assert!(lab.is_refused(OUTSIDE, back(1, Flags::ACK, 5, 5)), "being picked up is a beginning");
-    assert_eq!(lab.shard.table().len(), 0);
-    let syn = there(1, Flags::SYN, 0, 0);
-    assert_eq!(lab.send_from(INSIDE, syn.clone()).class, Class::New);
-    let error = Builder::v4([10, 9, 9, 9], [10, 0, 0, 1]).icmp(3, 1, [0; 4], &syn[14..]);
-    assert_eq!(lab.send_from(OUTSIDE, error).class, Class::Related);
-    assert_eq!(lab.send_from(OUTSIDE, back(1, SYN_ACK, 0, 1)).class, Class::Established);
-    let ping = Builder::v4([10, 0, 0, 2], [10, 0, 0, 1]).icmp(8, 0, [0, 9, 0, 1], &[]);
-    assert!(lab.is_refused(OUTSIDE, ping));
-    assert_eq!(lab.shard.counters().by_class[Class::Invalid as usize], 3);
-}
-
-#[test]
-fn a_tuple_in_time_wait_is_reopened_only_by_whom_connections_may_begin() {
-    let mut lab =
-        Lab::new(8, tcp::Policy { time_wait_reuse: tcp::TimeWaitReuse::Always, ..tcp::Policy::DEFAULT });
-    lab.admission = INSIDE;
-    lab.close(1);
-    assert!(lab.is_refused(OUTSIDE, back(1, Flags::SYN, 90_000, 0)));
-    assert_eq!(lab.heard.ended, [], "the old one stays");
-    assert_eq!(lab.send_from(INSIDE, there(1, Flags::SYN, 90_000, 0)).class, Class::New);
-    assert_eq!(lab.heard.ended, [(1, End::Reused)]);
-}
-
-#[test]
-fn a_remembered_syn_from_outside_cannot_begin_a_connection_by_its_answer_from_inside() {
-    let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
-    lab.admission = INSIDE;
-    lab.open(1);
-    assert_eq!(lab.send_from(OUTSIDE, back(1, Flags::SYN, 700_000, 0)).class, Class::Established);
-    assert!(lab.is_refused(INSIDE, there(1, SYN_ACK, 800_000, 700_001)));
-    assert_eq!(lab.heard.ended, []);
-}
-
-#[test]
-fn a_displaced_connection_comes_back_by_either_port_as_whoever_began_it_had_it() {
-    for (admission, host) in [(INSIDE, true), (OUTSIDE, false)] {
-        let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
-        lab.admission = INSIDE;
-        lab.open(1);
-        lab.send_from(INSIDE, there(1, Flags::SYN, 500_000, 0));
-        assert_eq!(lab.send_from(OUTSIDE, back(1, SYN_ACK, 700_000, 500_001)).class, Class::New);
-        let frame = if host { there(1, Flags::ACK, 1, 1) } else { back(1, Flags::ACK, 1, 1) };
-        let verdict = lab.send_from(admission, frame);
-        let subject = verdict.subject.unwrap();
-        assert_eq!((verdict.class, subject.id), (Class::New, 3), "numbers are never used again");
-        let direction = if host { Direction::Original } else { Direction::Reply };
-        assert_eq!(subject.direction, direction);
-        assert_eq!(lab.heard.ended, [(1, End::Reused), (2, End::Reused)]);
-        assert_eq!(lab.send_from(OUTSIDE, back(1, Flags::ACK, 1, 1)).class, Class::Established);
-        assert_eq!(lab.send_from(INSIDE, there(1, Flags::ACK, 1, 1)).class, Class::Established);
-    }
-}
-
-#[test]
-fn multicast_broadcast_and_dhcp_are_not_bound_unless_they_are_tracked() {
-    let ports = |source, destination| Ports { source, destination };
-    let from = |destination| Builder::v4([10, 0, 0, 2], destination);
-    let to_everybody = |mut frame: Vec<u8>| {
-        frame[..6].fill(0xff);
-        frame
-    };
-    let mdns = from([224, 0, 0, 251]).udp(ports(5353, 5353), b"?");
-    let limited = from([255; 4]).udp(ports(9, 9), b"wake");
-    let subnet = to_everybody(from([10, 0, 0, 255]).udp(ports(137, 137), b"name"));
-    let offer = from([10, 0, 0, 1]).udp(ports(67, 68), b"offer");
-    let offer6 = Builder::v6([0xfe; 16], [0xfd; 16]).udp(ports(547, 546), b"advertise");
-    let group6 = Builder::v6([0xfe; 16], [0xff; 16]).udp(ports(5353, 5353), b"?");
-    let many = [mdns, limited, subnet, offer, offer6, group6];
-    let mut lab = Lab::new(64, tcp::Policy::DEFAULT);
-    let tracking = Admission { multicast_passes: false, ..OUTSIDE };
-    for frame in &many {
-        assert!(lab.is_refused(tracking, frame.clone()), "{frame:x?}");
-    }
-    for frame in &many {
-        assert_eq!(lab.send_from(OUTSIDE, frame.clone()).class, Class::New, "{frame:x?}");
-    }
-
-    // What only pretends to be: a group's address on the frame but a host's in the packet, TCP, a port alone.
-    let disguised = to_everybody(from([10, 0, 0, 1]).udp(ports(137, 137), b"name"));
-    let unicast = from([10, 0, 1, 255]).udp(ports(137, 137), b"name");
-    let tcp_to_all = to_everybody(from([224, 0, 0, 1]).tcp(&segment((80, 1), Flags::SYN, 0, 0), &[]));
-    let port_alone = from([10, 0, 0, 1]).udp(ports(67, 53), b"no");
-    let of_the_other_version = from([10, 0, 0, 1]).udp(ports(547, 546), b"no");
-    for frame in [disguised, unicast, tcp_to_all, port_alone, of_the_other_version] {
-        assert!(lab.is_refused(OUTSIDE, frame.clone()), "{frame:x?}");
-    }
-}
-
-#[test]
-fn what_is_invalid_by_itself_may_pass_but_never_what_a_policy_refused() {
-    let policy = tcp::Policy { loose: false, inexact_rst: tcp::InexactRst::Drop, ..tcp::Policy::DEFAULT };
-    let mut lab = Lab::new(8, policy);
-    lab.admission = Admission { invalid_passes: true, ..INSIDE };
-    lab.open(1);
-    let passing = lab.send_one(there(1, Flags::ACK, 9_000_000, 1));
-    assert_eq!((passing.action, passing.class), (Action::Accept, Class::Invalid));
-    assert_eq!(passing.reason, Some(Reason::Tcp(tcp::Refusal::OutOfWindow)));
-    let mut broken = there(1, Flags::ACK, 1, 1);
-    broken[50] ^= 0xff;
-    assert_eq!(lab.send_one(broken).action, Action::Accept);
-    for (frame, reason) in [
-        (there(2, Flags::ACK, 1, 1), Reason::Tcp(tcp::Refusal::NoSyn)),
-        (there(1, Flags::RST, 5, 0), Reason::Tcp(tcp::Refusal::RstNotExact)),
-    ] {
-        let verdict = lab.send_one(frame);
-        assert_eq!((verdict.action, verdict.reason), (Action::Drop, Some(reason)));
-    }
-    let outside = Admission { invalid_passes: true, ..OUTSIDE };
-    assert!(lab.is_refused(outside, back(3, Flags::SYN, 0, 0)));
-}
-
-#[test]
 fn the_census_counts_what_lives_and_every_change_has_a_number() {
     let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
     lab.open(1);
@@ -709,66 +563,6 @@ fn an_operator_deletes_a_connection_only_while_it_is_the_same() {
 }
 
 #[test]
-fn where_connections_may_not_begin_invalid_segments_pass_only_for_live_ones() {
-    let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
-    let lenient = Admission { invalid_passes: true, ..OUTSIDE };
-    // An option of length zero: malformed here, ignored by most endpoints.
-    let bad_option = |port, flags| {
-        let tcp = Tcp { options: vec![3, 0, 1, 1], ..segment((80, port), flags, 0, 0) };
-        Builder::v4([10, 0, 0, 2], [10, 0, 0, 1]).tcp(&tcp, &[])
-    };
-    assert_eq!(lab.send_from(lenient, bad_option(1, Flags::SYN)).action, Action::Drop);
-    assert_eq!(lab.send_from(lenient, back(1, Flags::SYN.with(Flags::FIN), 0, 0)).action, Action::Drop);
-    lab.admission = INSIDE;
-    lab.open(1);
-    assert_eq!(lab.send_from(lenient, bad_option(1, Flags::ACK)).action, Action::Accept);
-}
-
-#[test]
-fn nobody_outside_speaks_for_an_endpoint_inside() {
-    let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
-    lab.admission = INSIDE;
-    lab.open(1);
-    let index = lab.shard.table().scan().next().unwrap();
-    let before = lab.shard.record(index);
-    let forged_syn = there(1, Flags::SYN, 70_000, 0);
-    let forged_rst = there(1, Flags::RST, 1, 0);
-    let forged_data = there(1, Flags::ACK, 1, 1);
-    let error_to_outside =
-        Builder::v4([10, 0, 0, 1], [10, 0, 0, 2]).icmp(3, 1, [0; 4], &back(1, SYN_ACK, 0, 1)[14..]);
-    for frame in [forged_syn, forged_rst, forged_data, error_to_outside] {
-        let verdict = lab.send_from(OUTSIDE, frame);
-        assert_eq!(verdict.reason, Some(Reason::Shard(Refusal::WrongPort)), "{verdict:?}");
-        assert_eq!((verdict.action, verdict.class, verdict.subject), (Action::Drop, Class::Invalid, None));
-    }
-    assert_eq!(lab.shard.record(index), before);
-    assert_eq!(lab.send_from(OUTSIDE, back(1, Flags::ACK, 1, 1)).class, Class::Established);
-    assert_eq!(lab.send_from(INSIDE, there(1, Flags::ACK, 1, 1)).class, Class::Established);
-
-    // Nor answers its own datagram in another one's name, and so makes it look replied.
-    let ports = |source, destination| Ports { source, destination };
-    let offer = Builder::v4([10, 0, 0, 2], [10, 0, 0, 1]).udp(ports(67, 68), b"offer");
-    let answer = Builder::v4([10, 0, 0, 1], [10, 0, 0, 2]).udp(ports(68, 67), b"request");
-    assert_eq!(lab.send_from(OUTSIDE, offer).class, Class::New);
-    let verdict = lab.send_from(OUTSIDE, answer.clone());
-    assert_eq!(verdict.reason, Some(Reason::Shard(Refusal::WrongPort)));
-    assert_eq!(lab.send_from(INSIDE, answer).class, Class::Established);
-}
-
-#[test]
-fn where_connections_may_begin_on_both_sides_a_packet_may_come_by_either() {
-    let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
-    let [one, other] = [0, 1].map(|side| Admission { side, ..Admission::ANY });
-    assert_eq!(lab.send_from(one, there(1, Flags::SYN, 0, 0)).class, Class::New);
-    assert_eq!(
-        lab.send_from(other, there(1, Flags::SYN, 0, 0)).class,
-        Class::Established,
-        "by a router and back"
-    );
-    assert_eq!(lab.send_from(one, back(1, SYN_ACK, 0, 1)).class, Class::Established);
-}
-
-#[test]
 fn a_query_whose_identifier_is_its_types_number_is_not_taken_for_its_answer() {
     let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
     let ping =
@@ -778,31 +572,4 @@ fn a_query_whose_identifier_is_its_types_number_is_not_taken_for_its_answer() {
     assert_eq!(question_back.reason, Some(Reason::Flow(flow::Refusal::IcmpUnsolicited)));
     assert_eq!(lab.send_one(ping(1, 2, 0)).class, Class::Invalid, "an answer to its own question");
     assert_eq!(lab.send_one(ping(2, 1, 0)).class, Class::Established);
-}
-
-#[test]
-fn one_side_cannot_take_the_room_for_the_others_fragments() {
-    let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
-    let piece = |id: u32| Builder::v4([10, 0, 0, 2], [10, 0, 0, 1]).id(id).fragment(99, 0, true, &[0; 8]);
-    for id in 0..4096 {
-        lab.send_from(OUTSIDE, piece(id));
-    }
-    let refused = lab.heard.released.len();
-    assert_eq!(refused, 2048, "it has its half");
-    for whole in Builder::v4([10, 0, 0, 1], [10, 0, 0, 2]).id(7).fragments(99, &[0; 32], 16) {
-        lab.send_from(INSIDE, whole);
-    }
-    let ours = &lab.heard.released[refused..];
-    assert!(ours.len() == 2 && ours.iter().all(|(_, verdict)| verdict.action == Action::Accept), "{ours:?}");
-}
-
-#[test]
-fn pieces_that_come_in_by_two_ports_make_no_datagram() {
-    let mut lab = Lab::new(8, tcp::Policy::DEFAULT);
-    let pieces = Builder::v4([10, 0, 0, 1], [10, 0, 0, 2]).id(7).fragments(17, &[0; 32], 16);
-    lab.send_from(INSIDE, pieces[0].clone());
-    lab.send_from(OUTSIDE, pieces[1].clone());
-    assert_eq!(lab.heard.released, [], "each waits for a piece of its own side");
-    lab.send_from(INSIDE, pieces[1].clone());
-    assert_eq!(lab.heard.released.len(), 2);
 }
