@@ -2,6 +2,16 @@
 
 use super::*;
 
+/// A table that is populated, a client that has asked for events, and the sequence number before the first of them.
+fn watched() -> (Lab, Peer, u64) {
+    let mut lab = populated();
+    let mut peer = lab.connect();
+    peer.send(&request("events"));
+    lab.step();
+    let before = lab.workers[0].shard.sequence();
+    (lab, peer, before)
+}
+
 #[test]
 fn a_hundred_thousand_connections_are_listed_in_constant_memory_while_the_worker_goes_on() {
     const CONNECTIONS: u32 = 100_000;
@@ -32,11 +42,7 @@ fn a_hundred_thousand_connections_are_listed_in_constant_memory_while_the_worker
 
 #[test]
 fn events_are_told_as_they_happen_numbered_without_gaps() {
-    let mut lab = populated();
-    let mut peer = lab.connect();
-    peer.send(&request("events"));
-    lab.step();
-    let before = lab.workers[0].shard.sequence();
+    let (mut lab, mut peer, before) = watched();
     lab.workers[0].turn(&handshake(7));
     lab.workers[0].turn(&[there(7, Flags::RST, 1, 0)]);
     lab.workers[0].wait(20_000);
@@ -149,11 +155,7 @@ fn a_filter_leaves_events_out() {
 
 #[test]
 fn nobody_is_written_for_once_the_last_client_has_gone() {
-    let mut lab = populated();
-    let mut peer = lab.connect();
-    peer.send(&request("events"));
-    lab.step();
-    let before = lab.workers[0].shard.sequence();
+    let (mut lab, mut peer, before) = watched();
     lab.workers[0].turn(&handshake(7));
     lab.step();
     assert_eq!(peer.lines().len() as u64, lab.workers[0].shard.sequence() - before);
