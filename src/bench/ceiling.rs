@@ -19,7 +19,7 @@ use std::io;
 use memmap2::{Advice, MmapMut};
 
 use super::ROUNDS;
-use super::frames::Random;
+use super::frames::{Flow, Random, SERVICE, Tuple};
 use crate::shard::BURST;
 use crate::table::prefetch;
 use crate::time::SystemClock;
@@ -225,13 +225,11 @@ fn endpoint(address: u32, port: u16) -> u64 {
     u64::from(address) << 16 | u64::from(port)
 }
 
-/// The tuple of the reference programs, of a connection by its number.
+/// Both endpoints of the engine's own connection of that number.
 #[inline(always)]
 fn endpoints_of(number: u32) -> (u64, u64) {
-    let originator = 0x0a00_0000_u32.wrapping_add(number);
-    let responder = 0xc0a8_0000 + (number.wrapping_mul(2_654_435_761) >> 20);
-    let port = 1024 + (number % 60_000) as u16;
-    (endpoint(originator.to_be(), port.to_be()), endpoint(responder.to_be(), 443_u16.to_be()))
+    let Tuple { originator, responder, port } = Flow(number).tuple();
+    (endpoint(originator.to_be(), port.to_be()), endpoint(responder.to_be(), SERVICE.to_be()))
 }
 
 /// The same for both directions.
@@ -371,6 +369,22 @@ mod tests {
             assert_eq!(get::<u32, 4, LINE>(&connections[3], SEEN_AT), 9);
             assert!(!judge(&mut connections[4], &room, 9), "it is another connection's");
         }
+    }
+
+    /// The slot that a packet comes to is its tag's, not yet its own: two tuples may share a tag.
+    #[test]
+    fn a_packet_that_goes_elsewhere_is_not_counted_though_its_source_is_the_connections() {
+        let mut bare = BareLoop::new(1).unwrap();
+        let (connections, _) = bare.connections.as_chunks_mut::<LINE>();
+        let mut room = [0; ROOM];
+        write(&mut room, 0, false);
+        assert!(judge(&mut connections[0], &room, 9));
+        for place in [30, 33, 36, 37] {
+            let mut elsewhere = room;
+            elsewhere[place] ^= 1;
+            assert!(!judge(&mut connections[0], &elsewhere, 10), "byte {place}");
+        }
+        assert_eq!(get::<u32, 4, LINE>(&connections[0], SEEN_AT), 9, "nor does it touch the entry");
     }
 
     #[test]

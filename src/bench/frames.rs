@@ -40,6 +40,9 @@ pub(super) enum Version {
     V6,
 }
 
+/// The port that every connection goes to.
+pub(super) const SERVICE: u16 = 443;
+
 /// A connection of the workload, by its number: 10.0.0.0 + n from port 1024 + n to 192.168.x.y:443, the
 /// tuples of the reference programs.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +50,7 @@ pub(super) struct Flow(pub(super) u32);
 
 impl Flow {
     #[inline(always)]
-    const fn tuple(self) -> Tuple {
+    pub(super) const fn tuple(self) -> Tuple {
         Tuple {
             originator: 0x0a00_0000_u32.wrapping_add(self.0),
             responder: 0xc0a8_0000 + (self.0.wrapping_mul(2_654_435_761) >> 20),
@@ -56,7 +59,7 @@ impl Flow {
     }
 }
 
-/// Who talks to whom: the originator from this port, the responder from 443. Over IPv6 the addresses are the
+/// Who talks to whom: the originator from this port, the responder from [`SERVICE`]. Over IPv6 the addresses are the
 /// last words of longer ones.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tuple {
@@ -242,7 +245,7 @@ const fn ends(tuple: Tuple, step: Step) -> (u32, u32) {
 /// Writes TCP's header; `sum` is that of the addresses, the data and its length.
 #[inline(always)]
 fn fill_tcp(segment: &mut [u8; TCP], sum: u64, port: u16, step: Step) {
-    let (source_port, destination_port) = if step.back { (443, port) } else { (port, 443) };
+    let (source_port, destination_port) = if step.back { (SERVICE, port) } else { (port, SERVICE) };
     let ports = u32::from(source_port) << 16 | u32::from(destination_port);
     let control = 0x5000_ffff | u32::from(step.flags.0) << 16;
     let pseudo = sum + 6 + TCP as u64;
