@@ -52,8 +52,8 @@ pub(super) trait Load: fmt::Debug + Send {
 /// Opens the connections of a workload.
 pub(super) fn load(workload: Workload, part: &Part, opening: &Opening<'_>) -> Result<Box<dyn Load>, Error> {
     Ok(match workload {
-        Workload::Established => Box::new(Established::new(part, part.flows, Version::V4, opening)?),
-        Workload::Established6 => Box::new(Established::new(part, part.flows, Version::V6, opening)?),
+        Workload::Established => Box::new(Established::new(part, part.capacity, Version::V4, opening)?),
+        Workload::Established6 => Box::new(Established::new(part, part.capacity, Version::V6, opening)?),
         Workload::Lifecycle => Box::new(Lifecycle::new(part, opening)?),
         Workload::SynFlood => Box::new(SynFlood::new(part, opening)?),
         Workload::Expiry => Box::new(Expiry::new(part, opening)?),

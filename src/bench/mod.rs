@@ -101,7 +101,7 @@ impl Rig {
     /// # Errors
     /// As [`run`].
     pub fn new(workload: Workload, flows: u32, config: &Config) -> Result<Rig, Error> {
-        let plan = Plan { workload, flows, shards: 1, packets: u64::MAX };
+        let plan = Plan { workload, flows, capacity: None, shards: 1, packets: u64::MAX };
         plan.check(config)?;
         let opening = Opening::new(flows, &|_, _| ());
         let part = plan.parts(config)?.first().copied().ok_or_else(|| Error::Plan("no shard".to_owned()))?;
@@ -152,7 +152,7 @@ mod testing {
 
     /// A single shard's part under the default configuration.
     pub(super) fn part(flows: u32) -> Part {
-        let plan = Plan { workload: Workload::Established, flows, shards: 1, packets: 32 };
+        let plan = Plan { workload: Workload::Established, flows, capacity: None, shards: 1, packets: 32 };
         plan.parts(&Config::default()).unwrap()[0]
     }
 }
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     fn report(workload: Workload, flows: u32, shards: u32, packets: u64) -> Result<Report, Error> {
-        run(&Plan { workload, flows, shards, packets }, &Config::default(), &|_, _| ())
+        run(&Plan { workload, flows, capacity: None, shards, packets }, &Config::default(), &|_, _| ())
     }
 
     #[test]
@@ -186,14 +186,15 @@ mod tests {
         assert!(text(Workload::Established, 4, 0, 9600).contains("at least 1"));
         assert!(text(Workload::Established, 4, 4, 127).contains("--packets 127"));
         let config = crate::config::load(None, &["tcp.msl=1s".to_owned()]).unwrap();
-        let plan = Plan { workload: Workload::Expiry, flows: 100, shards: 1, packets: 3200 };
+        let plan = Plan { workload: Workload::Expiry, flows: 100, capacity: None, shards: 1, packets: 3200 };
         assert!(plan.check(&config).unwrap_err().to_string().contains("tcp.msl"));
     }
 
     #[test]
     fn a_configuration_that_forbids_the_workload_is_named_by_its_reason() {
         let config = crate::config::load(None, &["tcp.quiet_time=1s".to_owned()]).unwrap();
-        let plan = Plan { workload: Workload::Established, flows: 100, shards: 1, packets: 3200 };
+        let plan =
+            Plan { workload: Workload::Established, flows: 100, capacity: None, shards: 1, packets: 3200 };
         let error = run(&plan, &config, &|_, _| ()).unwrap_err();
         assert!(error.to_string().contains("quiet_time"), "{error}");
     }
@@ -201,7 +202,8 @@ mod tests {
     #[test]
     fn progress_is_told_on_the_way() {
         let told = std::sync::Mutex::new(Vec::new());
-        let plan = Plan { workload: Workload::Established, flows: 150_000, shards: 1, packets: 32 };
+        let plan =
+            Plan { workload: Workload::Established, flows: 150_000, capacity: None, shards: 1, packets: 32 };
         run(&plan, &Config::default(), &|open, all| told.lock().unwrap().push((open, all))).unwrap();
         assert_eq!(*told.lock().unwrap(), [(65_536, 150_000), (131_072, 150_000)]);
     }

@@ -7,6 +7,7 @@ use super::error::Error;
 use super::{expiry, lifecycle};
 use crate::config::{Capacity, Config};
 use crate::shard::{BURST, Settings};
+use crate::table::Layout;
 
 /// What is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,14 @@ impl Workload {
             Workload::Expiry => expiry::LEAST_FLOWS,
         }
     }
+
+    /// Whether it says nothing by itself about how full the table is.
+    const fn leaves_room(self) -> bool {
+        match self {
+            Workload::Established | Workload::Established6 => true,
+            Workload::Lifecycle | Workload::SynFlood | Workload::Expiry => false,
+        }
+    }
 }
 
 impl fmt::Display for Workload {
@@ -78,6 +87,9 @@ pub struct Plan {
     pub workload: Workload,
     /// With how many connections, of all shards together.
     pub flows: u32,
+    /// In tables with room for how many, of all shards together, where a workload can leave room: as many as `flows`
+    /// if it is not said.
+    pub capacity: Option<u32>,
     /// How many shards share the work, each with its thread.
     pub shards: u32,
     /// How many packets a round times, of all shards together; rounded down to whole bursts of each.
@@ -90,7 +102,7 @@ impl Plan {
     /// # Errors
     /// What would be right.
     pub fn check(&self, config: &Config) -> Result<(), Error> {
-        let Plan { workload, flows, shards, packets } = *self;
+        let Plan { workload, flows, capacity, shards, packets } = *self;
         let least = workload.least_flows();
         if shards == 0 || flows / shards < least {
             return Err(Error::Plan(format!(
@@ -102,6 +114,16 @@ impl Plan {
         if packets / u64::from(shards) < BURST as u64 {
             return Err(Error::Plan(format!(
                 "--packets {packets}: each of {shards} shards takes at least one burst of {BURST}"
+            )));
+        }
+        if let Some(capacity) = capacity.filter(|_| !workload.leaves_room()) {
+            return Err(Error::Plan(format!(
+                "--capacity {capacity}: {workload} says itself how full the table is; established and established6 do not"
+            )));
+        }
+        if let Some(capacity) = capacity.filter(|&capacity| capacity < flows) {
+            return Err(Error::Plan(format!(
+                "--capacity {capacity}: {flows} connections take room for at least as many"
             )));
         }
         match workload {
@@ -120,13 +142,17 @@ impl Plan {
 
     /// What each shard gets.
     pub(super) fn parts(&self, config: &Config) -> Result<Vec<Part>, Error> {
-        let whole = Config { capacity: Capacity::Connections(self.flows), ..config.clone() };
-        let split = whole.split(self.shards).map_err(Error::Capacity)?;
-        let part = |(layout, settings): (crate::table::Layout, Settings)| Part {
-            flows: layout.capacity(),
+        let split = |connections| {
+            let whole = Config { capacity: Capacity::Connections(connections), ..config.clone() };
+            whole.split(self.shards).map_err(Error::Capacity)
+        };
+        let (flows, rooms) = (split(self.flows)?, split(self.capacity.unwrap_or(self.flows))?);
+        let part = |((flows, settings), (room, _)): ((Layout, Settings), (Layout, Settings))| Part {
+            flows: flows.capacity(),
+            capacity: room.capacity(),
             settings,
         };
-        Ok(split.into_iter().map(part).collect())
+        Ok(flows.into_iter().zip(rooms).map(part).collect())
     }
 
     /// How many bursts each shard times in a round.
@@ -140,6 +166,8 @@ impl Plan {
 pub(super) struct Part {
     /// With how many connections.
     pub(super) flows: u32,
+    /// With room for how many; where the workload does not say it itself.
+    pub(super) capacity: u32,
     pub(super) settings: Settings,
 }
 

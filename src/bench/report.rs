@@ -15,6 +15,8 @@ pub struct Report {
     pub workload: Workload,
     /// Connections, of all shards together.
     pub flows: u32,
+    /// Connections that there was room for, where it was not as many.
+    pub capacity: Option<u32>,
     /// Shards that shared the work.
     pub shards: u32,
     /// Packets timed.
@@ -61,6 +63,8 @@ struct Line {
     record: &'static str,
     workload: &'static str,
     flows: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capacity: Option<u32>,
     shards: u32,
     packets: u64,
     packets_per_second: f64,
@@ -78,6 +82,7 @@ impl Report {
         Report {
             workload: plan.workload,
             flows: plan.flows,
+            capacity: plan.capacity,
             shards: plan.shards,
             packets: timed.packets,
             rate: timed.rate,
@@ -97,6 +102,7 @@ impl Report {
             record: "bench",
             workload: self.workload.name(),
             flows: self.flows,
+            capacity: self.capacity,
             shards: self.shards,
             packets: self.packets,
             packets_per_second: self.rate,
@@ -116,6 +122,9 @@ impl Report {
     /// `out` cannot be written.
     pub fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
         write!(out, "{:<12} {:>10} connections  ", self.workload.name(), self.flows)?;
+        if let Some(capacity) = self.capacity {
+            write!(out, "room for {capacity}  ")?;
+        }
         if self.shards > 1 {
             write!(out, "{} shards  ", self.shards)?;
         }

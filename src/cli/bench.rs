@@ -19,6 +19,9 @@ pub(super) struct Bench {
     /// With how many connections (repeatable)
     #[arg(long, value_name = "N", default_values_t = [1_000_000], value_parser = clap::value_parser!(u32).range(1..=16_000_000))]
     flows: Vec<u32>,
+    /// In a table with room for so many; of `established` and `established6` only [default: as many as connections]
+    #[arg(long, value_name = "C", value_parser = clap::value_parser!(u32).range(1..=32_000_000))]
+    capacity: Option<u32>,
     /// Divide connections and packets among this many shards, each with a thread and, where there are enough, a core
     /// of its own
     #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
@@ -51,9 +54,15 @@ pub(super) fn run(arguments: &Bench) -> Result<(), Failure> {
     let config = load(&arguments.configuration)?;
     let workloads =
         if arguments.workload.is_empty() { Workload::ALL.to_vec() } else { arguments.workload.clone() };
-    let Bench { flows, shards, packets, .. } = arguments;
+    let Bench { flows, capacity, shards, packets, .. } = arguments;
     let plans = workloads.iter().flat_map(|&workload| {
-        flows.iter().map(move |&flows| Plan { workload, flows, shards: *shards, packets: *packets })
+        flows.iter().map(move |&flows| Plan {
+            workload,
+            flows,
+            capacity: *capacity,
+            shards: *shards,
+            packets: *packets,
+        })
     });
     let plans: Vec<Plan> = plans.collect();
     // A command line that is wrong is told before anything is measured.

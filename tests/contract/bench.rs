@@ -109,6 +109,23 @@ fn shards_divide_the_work_of_each_workload() {
 }
 
 #[test]
+fn a_table_may_have_room_for_more_and_the_record_says_so() {
+    for (workload, shards) in [("established", "1"), ("established6", "3")] {
+        let found =
+            records(&["--workload", workload, "--flows", "30001", "--capacity", "60004", "--shards", shards]);
+        let (record, keys) = &found[0];
+        let [before, after] = KEYS.split_at(3).into();
+        assert_eq!(keys, &[before, &["capacity"], after].concat());
+        assert_eq!((record["flows"].as_u64(), record["capacity"].as_u64()), (Some(30_001), Some(60_004)));
+        // Half of the places have never been used, so they are no memory yet.
+        let full = records(&["--workload", workload, "--flows", "60004", "--shards", shards]);
+        let bytes = |record: &Value| record["bytes_per_connection"].as_f64().unwrap();
+        let (half, all) = (bytes(record), bytes(&full[0].0));
+        assert!(half < 0.8 * all, "{half} and {all} bytes for each that there is room for");
+    }
+}
+
+#[test]
 fn an_ipv6_connection_takes_its_addresses_more() {
     let bytes = |workload| {
         let found = records(&["--workload", workload, "--flows", "20000"]);
@@ -137,6 +154,14 @@ fn what_cannot_be_measured_exits_2_and_says_what_could() {
         (&["--workload", "lifecycle", "--flows", "255"], &["--flows 255", "at least 256"]),
         (&["--workload", "established", "--flows", "3", "--shards", "4"], &["--flows 3", "4 in all"]),
         (&["--workload", "expiry", "--flows", "100", "-s", "tcp.msl=1s"], &["tcp.msl", "2s"]),
+        (
+            &["--workload", "syn_flood", "--capacity", "2000000"],
+            &["--capacity 2000000", "syn_flood", "established"],
+        ),
+        (
+            &["--workload", "established", "--capacity", "99", "--flows", "100"],
+            &["--capacity 99", "100 connections"],
+        ),
     ];
     for (arguments, words) in refused {
         let run = lastack(&[&["bench"], *arguments].concat());

@@ -7,6 +7,7 @@ fn record(flows: u32, seconds: f64) -> Report {
     Report {
         workload: Workload::Established,
         flows,
+        capacity: None,
         shards: 1,
         packets: 20_000_000,
         rate: 20e6 / seconds,
