@@ -75,6 +75,8 @@ impl Shard {
             let step = left.min(DUE_AT_ONCE as u32);
             let mut due: ArrayVec<u32, DUE_AT_ONCE> = ArrayVec::new();
             let progress = self.wheel.advance(&Timers(&self.table), now, step, |place| due.push(place));
+            // The wheel has read the connections, but their lines of the index lie anywhere.
+            due.iter().for_each(|&place| self.table.prefetch_removal(Index::new(place)));
             for &place in &due {
                 self.end_by_timer(Index::new(place), observer);
             }
