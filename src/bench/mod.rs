@@ -57,7 +57,7 @@ use crate::shard::Counters;
 use crate::time::Time;
 use load::Load;
 use plan::Opening;
-use rounds::{Crew, Round};
+use rounds::{Crew, Round, Timed};
 
 /// How often a measurement is repeated; the best counts, as in the reference programs. What else runs on the machine
 /// can only make a round worse.
@@ -73,21 +73,24 @@ pub fn run(plan: &Plan, config: &Config, progress: &(dyn Fn(u64, u64) + Sync)) -
     let mut crew = Crew::new(&plan.parts(config)?, |part| load::load(plan.workload, part, &opening))?;
     let mut best = crew.round(plan.bursts())?;
     for _ in 1..ROUNDS {
-        let round = crew.round(plan.bursts())?;
-        if is_better(&round, &best) {
-            best = round;
-        }
+        best = better(best, crew.round(plan.bursts())?);
     }
     let bytes_per_connection = crew.memory()? as f64 / crew.capacity() as f64;
     Ok(Report::new(plan, best, bytes_per_connection))
 }
 
-/// Whether a round found better figures: a higher rate, or shorter stalls where they are what counts.
-fn is_better(round: &Round, than: &Round) -> bool {
-    let stall = |round: &Round| Percentiles::of(&round.timed.durations).p9999;
-    match (&round.baseline, &than.baseline) {
-        (Some(_), Some(_)) => stall(round) < stall(than),
-        (None, _) | (_, None) => round.timed.rate > than.timed.rate,
+/// The better of two rounds: the higher rate, or the shorter stalls where they are what counts. The baseline is the
+/// better one by itself: beside a disturbed one any stall would look short.
+fn better(one: Round, other: Round) -> Round {
+    let stall = |timed: &Timed| Percentiles::of(&timed.durations).p9999;
+    let calmer = |one: Timed, other: Timed| if stall(&other) < stall(&one) { other } else { one };
+    match (one.baseline, other.baseline) {
+        (Some(before), Some(other_before)) => {
+            let baseline = Some(calmer(before, other_before));
+            Round { timed: calmer(one.timed, other.timed), baseline }
+        }
+        (baseline, None) if one.timed.rate >= other.timed.rate => Round { timed: one.timed, baseline },
+        (_, baseline) => Round { timed: other.timed, baseline },
     }
 }
 
@@ -197,6 +200,21 @@ mod tests {
             Plan { workload: Workload::Established, flows: 100, capacity: None, shards: 1, packets: 3200 };
         let error = run(&plan, &config, &|_, _| ()).unwrap_err();
         assert!(error.to_string().contains("quiet_time"), "{error}");
+    }
+
+    #[test]
+    fn of_bursts_and_of_their_baseline_the_calmest_round_counts_each_by_itself() {
+        let timed =
+            |stall: u32| Timed { rate: 1e9 / f64::from(stall), durations: vec![stall], ..Timed::default() };
+        let round =
+            |stall: u32, before: Option<u32>| Round { timed: timed(stall), baseline: before.map(timed) };
+        let both = |round: Round| (round.timed.durations, round.baseline.map(|before| before.durations));
+        for (one, other) in [(round(9, Some(5)), round(7, Some(6))), (round(7, Some(6)), round(9, Some(5)))] {
+            assert_eq!(both(better(one, other)), (vec![7], Some(vec![5])));
+        }
+        for (one, other) in [(round(9, None), round(7, None)), (round(7, None), round(9, None))] {
+            assert_eq!(both(better(one, other)), (vec![7], None), "the higher rate");
+        }
     }
 
     #[test]
