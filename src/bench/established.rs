@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn every_packet_moves_an_open_connection_and_opens_none() {
         for version in [Version::V4, Version::V6] {
-            let opening = Opening::new(0, &|_, _| ());
+            let opening = Opening::new(0, &|_| ());
             let mut load = Established::new(&part(100), 100, version, &opening).unwrap();
             let begun = load.engine.shard.counters().accepted;
             assert_eq!(begun, 300);
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_is_gone_is_told() {
-        let opening = Opening::new(0, &|_, _| ());
+        let opening = Opening::new(0, &|_| ());
         let mut load = Established::new(&part(100), 100, Version::V4, &opening).unwrap();
         load.flows = 101;
         assert!(matches!(load.finish(), Err(Error::Lost { expected: 101, found: 100, .. })));

@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn exactly_those_in_time_wait_end_and_all_of_them() {
-        let opening = Opening::new(0, &|_, _| ());
+        let opening = Opening::new(0, &|_| ());
         let mut load = Expiry::new(&part(2000), &opening).unwrap();
         for number in 1..=3 {
             round(&mut load, 100_000);
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn no_burst_waits_for_more_than_a_turns_budget() {
-        let opening = Opening::new(0, &|_, _| ());
+        let opening = Opening::new(0, &|_| ());
         let mut load = Expiry::new(&part(5000), &opening).unwrap();
         // Bursts so far apart that more is due at each than a turn may do.
         round(&mut load, 10_000_000);

@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn nine_of_ten_packets_are_syns_and_no_connection_goes() {
-        let opening = Opening::new(0, &|_, _| ());
+        let opening = Opening::new(0, &|_| ());
         let mut load = SynFlood::new(&part(1000), &opening).unwrap();
         for _ in 0..100 {
             load.burst(load.engine.now()).unwrap();

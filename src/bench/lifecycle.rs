@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn the_table_keeps_as_many_connections_to_a_bursts_worth() {
         for flows in [256, 1000, 5000, 20_000] {
-            let opening = Opening::new(0, &|_, _| ());
+            let opening = Opening::new(0, &|_| ());
             let mut load = Lifecycle::new(&part(flows), &opening).unwrap();
             let before = load.engine.shard.counters().begun;
             // More than twice through TIME_WAIT, so that each of its cascades has happened.

@@ -61,18 +61,30 @@ use rounds::{Crew, Round, Timed};
 
 /// How often a measurement is repeated; the best counts, as in the reference programs. What else runs on the machine
 /// can only make a round worse.
-const ROUNDS: usize = 3;
+pub const ROUNDS: u32 = 3;
 
-/// Carries out a plan. `progress` hears, from any thread, how many connections are open, of how many.
+/// How far a measurement has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// So many connections are open.
+    Open(u64),
+    /// This round is about to be timed, counted from 1.
+    Round(u32),
+}
+
+/// Carries out a plan. `progress` hears of it, from any thread, and never while something is timed.
 ///
 /// # Errors
 /// It cannot be done as asked, there is no memory, or the configuration forbids the workload.
-pub fn run(plan: &Plan, config: &Config, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Report, Error> {
+pub fn run(plan: &Plan, config: &Config, progress: &(dyn Fn(Progress) + Sync)) -> Result<Report, Error> {
     plan.check(config)?;
-    let opening = Opening::new(plan.flows, progress);
+    let tell = |open| progress(Progress::Open(open));
+    let opening = Opening::new(plan.flows, &tell);
     let mut crew = Crew::new(&plan.parts(config)?, |part| load::load(plan.workload, part, &opening))?;
+    progress(Progress::Round(1));
     let mut best = crew.round(plan.bursts())?;
-    for _ in 1..ROUNDS {
+    for number in 2..=ROUNDS {
+        progress(Progress::Round(number));
         best = better(best, crew.round(plan.bursts())?);
     }
     let bytes_per_connection = crew.memory()? as f64 / crew.capacity() as f64;
@@ -106,7 +118,7 @@ impl Rig {
     pub fn new(workload: Workload, flows: u32, config: &Config) -> Result<Rig, Error> {
         let plan = Plan { workload, flows, capacity: None, shards: 1, packets: u64::MAX };
         plan.check(config)?;
-        let opening = Opening::new(flows, &|_, _| ());
+        let opening = Opening::new(flows, &|_| ());
         let part = plan.parts(config)?.first().copied().ok_or_else(|| Error::Plan("no shard".to_owned()))?;
         Ok(Rig(load::load(workload, &part, &opening)?))
     }
@@ -165,7 +177,7 @@ mod tests {
     use super::*;
 
     fn report(workload: Workload, flows: u32, shards: u32, packets: u64) -> Result<Report, Error> {
-        run(&Plan { workload, flows, capacity: None, shards, packets }, &Config::default(), &|_, _| ())
+        run(&Plan { workload, flows, capacity: None, shards, packets }, &Config::default(), &|_| ())
     }
 
     #[test]
@@ -198,7 +210,7 @@ mod tests {
         let config = crate::config::load(None, &["tcp.quiet_time=1s".to_owned()]).unwrap();
         let plan =
             Plan { workload: Workload::Established, flows: 100, capacity: None, shards: 1, packets: 3200 };
-        let error = run(&plan, &config, &|_, _| ()).unwrap_err();
+        let error = run(&plan, &config, &|_| ()).unwrap_err();
         assert!(error.to_string().contains("quiet_time"), "{error}");
     }
 
@@ -222,7 +234,8 @@ mod tests {
         let told = std::sync::Mutex::new(Vec::new());
         let plan =
             Plan { workload: Workload::Established, flows: 150_000, capacity: None, shards: 1, packets: 32 };
-        run(&plan, &Config::default(), &|open, all| told.lock().unwrap().push((open, all))).unwrap();
-        assert_eq!(*told.lock().unwrap(), [(65_536, 150_000), (131_072, 150_000)]);
+        run(&plan, &Config::default(), &|progress| told.lock().unwrap().push(progress)).unwrap();
+        let rounds = [1, 2, 3].map(Progress::Round);
+        assert_eq!(*told.lock().unwrap(), [&[65_536, 131_072].map(Progress::Open)[..], &rounds].concat());
     }
 }

@@ -175,15 +175,15 @@ pub(super) struct Part {
 pub(super) struct Opening<'a> {
     opened: AtomicU64,
     all: u64,
-    /// Told how many are open, of how many, now and then.
-    tell: &'a (dyn Fn(u64, u64) + Sync),
+    /// Told how many are open, now and then.
+    tell: &'a (dyn Fn(u64) + Sync),
 }
 
 impl<'a> Opening<'a> {
     /// So many connections between two tellings.
     const STRIDE: u64 = 1 << 16;
 
-    pub(super) fn new(all: u32, tell: &'a (dyn Fn(u64, u64) + Sync)) -> Opening<'a> {
+    pub(super) fn new(all: u32, tell: &'a (dyn Fn(u64) + Sync)) -> Opening<'a> {
         Opening { opened: AtomicU64::new(0), all: u64::from(all), tell }
     }
 
@@ -191,7 +191,7 @@ impl<'a> Opening<'a> {
     pub(super) fn add(&self, more: u64) {
         let before = self.opened.fetch_add(more, Relaxed);
         if before / Self::STRIDE != (before + more) / Self::STRIDE {
-            (self.tell)((before + more).min(self.all), self.all);
+            (self.tell)((before + more).min(self.all));
         }
     }
 }

@@ -17,7 +17,7 @@ use std::fmt::Write as _;
 
 use super::text::{count, escape, plain};
 
-const WIDTH: f64 = 440.0;
+const WIDTH: f64 = 400.0;
 const LEFT: f64 = 58.0;
 const RIGHT: f64 = 14.0;
 const PLOT: f64 = 200.0;
@@ -25,6 +25,11 @@ const BELOW: f64 = 42.0;
 const ROW: f64 = 20.0;
 /// The widest that a character of 12 px is, on average over a label.
 const CHARACTER: f64 = 6.8;
+/// From one line of text to the next.
+const LINE: f64 = 12.0;
+/// From a point down to the baseline of its value, which stands on either side of it.
+const ABOVE: f64 = -10.0;
+const BELOW_POINT: f64 = 19.0;
 /// The most points whose values are written beside them.
 const LABELLED: usize = 6;
 
@@ -105,6 +110,8 @@ pub(super) struct Chart {
     pub(super) scale: Scale,
     /// A value of the vertical axis in words.
     pub(super) say: fn(f64) -> String,
+    /// The same beside a point, in few characters.
+    pub(super) value: fn(f64) -> String,
     pub(super) series: Vec<Series>,
 }
 
@@ -195,8 +202,9 @@ impl Chart {
             self.draw_series(series, &canvas, &mut svg);
         }
         // Above all lines, those of other series too.
+        let mut placed = Vec::new();
         for series in &self.series {
-            self.draw_values(series, &canvas, &mut svg);
+            self.draw_values(series, &canvas, &mut placed, &mut svg);
         }
         svg.push_str("</svg>\n");
         Some(svg)
@@ -284,27 +292,48 @@ impl Chart {
         svg.push_str("</g>\n");
     }
 
-    /// The values beside the points, where that is asked for and not too crowded.
-    fn draw_values(&self, series: &Series, canvas: &Canvas, svg: &mut String) {
-        let away = match series.values {
-            Values::Above => -10.0,
-            Values::Below => 19.0,
+    /// The values beside the points, where that is asked for and there is room.
+    fn draw_values(&self, series: &Series, canvas: &Canvas, placed: &mut Vec<Label>, svg: &mut String) {
+        let sides = match series.values {
+            Values::Above => [ABOVE, BELOW_POINT],
+            Values::Below => [BELOW_POINT, ABOVE],
             Values::Hidden => return,
         };
         if series.points.len() > LABELLED {
             return;
         }
         for &(x, y) in series.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite()) {
-            // A value near the axis stands above its point, or it would cover the ticks.
-            let away = if canvas.y(y) + away > canvas.top + PLOT - 4.0 { -10.0 } else { away };
+            let text = (self.value)(y);
+            let half = text.chars().count() as f64 * CHARACTER / 2.0;
+            let at = |away: f64| Label { x: canvas.x(x), y: canvas.y(y) + away, half };
+            // The unit stands above the plot, the ticks below it.
+            let inside = |label: &Label| (canvas.top..=canvas.top + PLOT - 4.0).contains(&label.y);
+            let free = |label: &Label| placed.iter().all(|other| !label.covers(other));
+            let Some(label) = sides.map(at).into_iter().find(|label| inside(label) && free(label)) else {
+                continue;
+            };
             let _ = writeln!(
                 svg,
                 "<text class=\"value\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-                canvas.x(x),
-                canvas.y(y) + away,
-                escape(&super::text::short(y))
+                label.x,
+                label.y,
+                escape(&text)
             );
+            placed.push(label);
         }
+    }
+}
+
+/// Where a value stands: the middle of its baseline, and half of its width.
+struct Label {
+    x: f64,
+    y: f64,
+    half: f64,
+}
+
+impl Label {
+    fn covers(&self, other: &Label) -> bool {
+        (self.x - other.x).abs() < self.half + other.half && (self.y - other.y).abs() < LINE
     }
 }
 

@@ -7,13 +7,14 @@
 //! ```
 //!
 //! Charts are drawn here, as SVG; styles stand in the page; nothing is fetched, and nothing in it is a program. It is
-//! written for somebody who chooses a middlebox and has never seen Lastack. The text is well-formed XML, so
-//! that a test can tell when it is not.
+//! written for somebody who chooses a middlebox and has never seen Lastack; its sentences are in `words`. The text is
+//! well-formed XML, so that a test can tell when it is not.
 
 mod chart;
 mod destination;
 mod machine;
 mod text;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,8 @@ use chart::{Chart, Look, Scale, Series, Values, bare};
 use destination::Destination;
 pub use destination::Unwritable;
 use machine::Machine;
-use text::{duration, escape, grouped, quoted, short};
+use text::{bytes, duration, escape, grouped, lasting, quoted, short};
+use words::{About, LEAD, READING, about};
 
 use super::{Ceiling, Report, Workload};
 use crate::time::SystemClock;
@@ -92,77 +94,8 @@ struct Content {
     is_debug_build: bool,
 }
 
-/// What a workload is called, what it does, and whether the bare loop does the same work, the least of it.
-struct About {
-    title: &'static str,
-    timed: &'static str,
-    is_bounded: bool,
-}
-
-const fn about(workload: Workload) -> About {
-    match workload {
-        Workload::Established => About {
-            title: "Packets of established connections, IPv4",
-            timed: "Bare TCP acknowledgements (54 bytes), each of a uniformly random connection, directions \
-                    alternating: what a middlebox does nearly all of the time, without the help of any cache.",
-            is_bounded: true,
-        },
-        Workload::Established6 => About {
-            title: "Packets of established connections, IPv6",
-            timed: "The same over IPv6 (74 bytes). The bare loop beside it is that of IPv4.",
-            is_bounded: true,
-        },
-        Workload::Lifecycle => About {
-            title: "Whole connections",
-            timed: "Connections from their first SYN to the last acknowledgement, nine packets with 100 bytes of data, \
-                    opened and closed as fast as it goes, while as many as the axis says are in the table, those in \
-                    TIME_WAIT included.",
-            is_bounded: false,
-        },
-        Workload::SynFlood => About {
-            title: "A flood of SYNs against a full table",
-            timed: "Nine SYNs from random sources that never complete, then one packet of an established connection, \
-                    and so on. None of the established connections is lost, or there would be no figure.",
-            is_bounded: false,
-        },
-        Workload::Expiry => About {
-            title: "Many connections ending at once",
-            timed: "All of the connections in TIME_WAIT come due within one second while packets of established ones \
-                    go on: bursts should take about as long as before.",
-            is_bounded: false,
-        },
-    }
-}
-
 const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
     <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>Lastack benchmark</title>\n<style>\n";
-
-const READING: &str = "<div class=\"columns\">\n<section>\n<h2>How to read this</h2>\n\
-<p>Lastack is a middlebox that knows every connection through it: the state of both ends, their windows, when to forget \
-them. The question is what that costs. Here the whole engine is timed as it runs between two network ports, from the \
-bytes of a frame to the verdict: parsing, verified checksums, hash, connection table, TCP rules, timers, counters.</p>\n\
-<ul>\n\
-<li><b>Throughput</b>: higher is better. The dashed line is the <i>bare loop</i>: the least that any connection tracker \
-must do on this machine. It reads a frame, hashes its addresses, fetches two cache lines from memory, compares, moves a \
-window. It tracks nothing: no checksum, no timer, no policy, no counter. The distance to it is what everything \
-else costs. Where both lines fall with more connections, the table has outgrown the processor&#39;s \
-cache, and the memory is the limit. The bare loop runs on one core, however many shards the engine has.</li>\n\
-<li><b>Latency</b>: lower is better. Packets are handled in bursts of 32; the time is that of a whole burst, the \
-writing of its frames included. Half of all bursts take the median or less, one in 10,000 takes longer than the line of 99.99&#160;%. \
-The longest one is mostly the operating system, which did something else meanwhile.</li>\n\
-<li><b>Memory</b>: lower is better. All that the engine holds for its tables and timers, over the connections, in a table \
-that is exactly full.</li>\n\
-<li><b>What is enough?</b> A 10&#160;Gbit/s link carries at most 14.9 million packets per second in one direction (64-byte frames and 20 \
-bytes between them: 10,000,000,000 / (84 &#215; 8)), and 0.81 million of full size (1518 bytes and 20).</li>\n\
-</ul>\n</section>\n<section>\n\
-<h2>What was not measured</h2>\n\
-<ul>\n\
-<li>Network cards, their drivers, and how frames come and go: here they are written into memory within the timed loop. In a \
-middlebox these cost as well, often more than the engine.</li>\n\
-<li>Packets with data, whose checksums take the longer the more of it there is; losses, and segments out of order.</li>\n\
-<li>Address translation, rule sets, and readers of the table while traffic goes on.</li>\n\
-<li>Other machines. Compare figures of one run with one another; those of two machines compare the machines.</li>\n\
-</ul>\n</section>\n</div>\n";
 
 impl Content {
     fn ceiling(&self, flows: u32) -> Option<&Ceiling> {
@@ -183,6 +116,7 @@ impl Content {
         for workload in Workload::ALL {
             self.write_workload(workload, &mut page);
         }
+        self.write_memory(&mut page);
         page.push_str(READING);
         self.write_table(&mut page);
         self.write_machine(&mut page);
@@ -208,61 +142,143 @@ impl Content {
                  nothing about speed. Build it with <code>cargo build --release</code>.</p>\n",
             );
         }
+        page.push_str(LEAD);
         page.push_str("<ul class=\"results\">\n");
-        for workload in Workload::ALL {
-            let most = self
-                .reports
-                .iter()
-                .filter(|report| report.workload == workload)
-                .max_by_key(|report| report.flows);
-            let Some(report) = most else { continue };
-            let share =
-                self.share(report).map_or_else(String::new, |share| format!(", {share:.2} of the bare loop"));
+        for (what, figure, detail) in self.cards() {
             let _ = writeln!(
                 page,
-                "<li>{}<b>{}</b><span class=\"faint\">{} connections{share}</span></li>",
-                escape(workload.name()),
-                report.connections.map_or_else(
-                    || format!("{} M packets/s", short(report.rate / 1e6)),
-                    |rate| format!("{} M connections/s", short(rate / 1e6))
-                ),
-                grouped(u64::from(report.flows))
+                "<li>{}<b>{}</b><span class=\"faint\">{}</span></li>",
+                escape(what),
+                escape(&figure),
+                escape(&detail)
             );
         }
         page.push_str("</ul>\n");
     }
 
-    /// A workload's charts, if there is a record of it.
-    fn write_workload(&self, workload: Workload, page: &mut String) {
+    /// What is told first: of what, how much, and under which circumstances.
+    fn cards(&self) -> Vec<(&'static str, String, String)> {
+        let mut cards = Vec::new();
+        let of = |workload| self.reports.iter().filter(move |report| report.workload == workload);
+        for workload in Workload::ALL {
+            let Some(report) = of(workload).max_by_key(|report| report.flows) else { continue };
+            let flows = grouped(u64::from(report.flows));
+            let share =
+                self.share(report).map_or_else(String::new, |share| format!(", {share:.2} of the bare loop"));
+            let cores = if report.shards > 1 { format!(", {} shards", report.shards) } else { String::new() };
+            let packets = format!("{} M packets/s", short(report.rate / 1e6));
+            let (figure, detail) = match (report.connections, report.baseline_burst_nanoseconds) {
+                (Some(rate), _) => {
+                    (format!("{} M connections/s", short(rate / 1e6)), format!("{flows} in the table{cores}"))
+                }
+                (None, Some(before)) => (
+                    lasting(f64::from(report.burst_nanoseconds.p9999)),
+                    format!("{} before; {flows} end{cores}", lasting(f64::from(before.p9999))),
+                ),
+                (None, None) => (packets, format!("{flows} connections{share}{cores}")),
+            };
+            cards.push((about(workload).figure, figure, detail));
+        }
+        // IPv4, where that was measured: all of its workloads fill equal tables.
+        let first =
+            Workload::ALL.into_iter().find_map(|workload| of(workload).max_by_key(|report| report.flows));
+        if let Some(report) = first {
+            let figure = format!("{:.0} bytes", report.bytes_per_connection);
+            let detail = format!("{} for {}", bytes(occupied(report)), grouped(u64::from(report.flows)));
+            cards.push(("Memory for each connection", figure, detail));
+        }
+        cards
+    }
+
+    /// What was measured of a workload, by rising connections.
+    fn reports_of(&self, workload: Workload) -> Vec<&Report> {
         let mut reports: Vec<&Report> =
             self.reports.iter().filter(|report| report.workload == workload).collect();
+        reports.sort_by_key(|report| report.flows);
+        reports
+    }
+
+    /// A workload's charts, if there is a record of it.
+    fn write_workload(&self, workload: Workload, page: &mut String) {
+        let reports = self.reports_of(workload);
         if reports.is_empty() {
             return;
         }
-        reports.sort_by_key(|report| report.flows);
-        let About { title, timed, is_bounded } = about(workload);
-        let _ = writeln!(
-            page,
-            "<h2>{} <span class=\"faint\">({})</span></h2>\n<p>{}</p>\n<div class=\"charts\">",
-            escape(title),
-            escape(workload.name()),
-            escape(timed)
-        );
-        for chart in [self.throughput(&reports, is_bounded), latency(&reports), memory(&reports)] {
-            if let Some(svg) = chart.draw() {
-                let _ = writeln!(
-                    page,
-                    "<figure><figcaption>{}</figcaption>\n{svg}</figure>",
-                    escape(&chart.title)
-                );
+        let About { title, timed, meaning, is_bounded, .. } = about(workload);
+        let charts = match workload {
+            Workload::Lifecycle => [connections(&reports), latency(&reports)],
+            // Here a burst's time is what counts.
+            Workload::Expiry => [latency(&reports), self.throughput(&reports, is_bounded)],
+            Workload::Established | Workload::Established6 | Workload::SynFlood => {
+                [self.throughput(&reports, is_bounded), latency(&reports)]
             }
+        };
+        let heading = format!("{} <span class=\"faint\">({})</span>", escape(title), escape(workload.name()));
+        write_section(&heading, &[timed, meaning], &charts, page);
+    }
+
+    /// How much memory connections take.
+    fn write_memory(&self, page: &mut String) {
+        // `expiry` has a table of another size than its number of connections says.
+        let kinds = [
+            ("IPv4", Look::Disc, [Workload::Established, Workload::Lifecycle, Workload::SynFlood].as_slice()),
+            ("IPv6", Look::Square, [Workload::Established6].as_slice()),
+        ];
+        let mut series = Vec::new();
+        for (name, look, workloads) in kinds {
+            // Equal tables, however they were filled: the first workload's stand for all.
+            let first =
+                workloads.iter().map(|workload| self.reports_of(*workload)).find(|found| !found.is_empty());
+            series.extend(first.map(|reports| (name, look, reports)));
         }
-        page.push_str("</div>\n");
+        if series.is_empty() {
+            return;
+        }
+        let chart = |title: &str, unit, scale, say, value: fn(f64) -> String, of: fn(&Report) -> f64| Chart {
+            title: title.to_owned(),
+            unit,
+            scale,
+            say,
+            value,
+            series: series
+                .iter()
+                .zip([Values::Below, Values::Above])
+                .map(|((name, look, reports), values)| Series {
+                    name,
+                    look: *look,
+                    values,
+                    points: points(reports, of),
+                })
+                .collect(),
+        };
+        let charts = [
+            chart(
+                "Bytes for each connection",
+                "bytes per connection",
+                Scale::Linear,
+                bare,
+                short,
+                |report| report.bytes_per_connection,
+            ),
+            chart(
+                "In all",
+                "memory, each line ten times the one below",
+                Scale::Logarithmic,
+                bytes,
+                bytes,
+                occupied,
+            ),
+        ];
+        let words = [
+            "All memory that the engine holds for its tables and timers, in tables that are exactly full.",
+            "It is reserved when the engine starts, for as many connections as are configured, and never grows.",
+        ];
+        write_section("Memory", &words, &charts, page);
     }
 
     fn throughput(&self, reports: &[&Report], is_bounded: bool) -> Chart {
         let mut series = vec![Series {
-            name: "Lastack, the whole engine",
+            name: "Lastack",
             look: Look::Disc,
             values: Values::Below,
             points: points(reports, |report| report.rate / 1e6),
@@ -285,6 +301,7 @@ impl Content {
             unit: "million packets per second",
             scale: Scale::Linear,
             say: bare,
+            value: short,
             series,
         }
     }
@@ -292,10 +309,12 @@ impl Content {
     /// Every record.
     fn write_table(&self, page: &mut String) {
         page.push_str(
-            "<h2>Every record</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>workload</th><th>connections</th>\
-             <th>shards</th><th>packets timed</th><th>M packets/s</th><th>ns per packet</th><th>connections/s</th><th>bare loop, M packets/s</th>\
-             <th>share of it</th><th>bytes per connection</th><th>burst of 32, median, ns</th><th>99 %, ns</th>\
-             <th>99.99 %, ns</th><th>longest, ns</th><th>99.99 % before, ns</th></tr></thead>\n<tbody>\n",
+            "<h2>Every record</h2>\n<div class=\"wide\"><table>\n<thead><tr><th colspan=\"3\"></th>\
+             <th colspan=\"3\">the engine</th><th colspan=\"2\">bare loop</th><th>memory</th>\
+             <th colspan=\"5\">time of a burst of 32 packets, \u{b5}s</th></tr>\n\
+             <tr><th>workload</th><th>connections</th><th>shards</th><th>M packets/s</th><th>ns per packet</th>\
+             <th>M whole connections/s</th><th>M packets/s</th><th>share of it</th><th>bytes per connection</th>\
+             <th>median</th><th>99&#160;%</th><th>99.99&#160;%</th><th>longest</th><th>99.99&#160;% before</th></tr></thead>\n<tbody>\n",
         );
         for report in &self.reports {
             let (rate, burst) = (report.rate, report.burst_nanoseconds);
@@ -305,21 +324,20 @@ impl Content {
                 escape(report.workload.name()),
                 grouped(u64::from(report.flows)),
                 report.shards.to_string(),
-                grouped(report.packets),
                 format!("{:.2}", rate / 1e6),
                 format!("{:.1}", 1e9 / rate),
-                or_none(report.connections.map(|connections| grouped(connections as u64))),
+                or_none(report.connections.map(|connections| format!("{:.2}", connections / 1e6))),
                 or_none(ceiling.map(|ceiling| format!("{:.2}", ceiling.packets_per_second / 1e6))),
                 or_none(self.share(report).map(|share| format!("{share:.2}"))),
                 format!("{:.1}", report.bytes_per_connection),
             ];
-            cells.extend([burst.p50, burst.p99, burst.p9999, burst.max].map(|time| grouped(u64::from(time))));
-            cells.push(or_none(
-                report.baseline_burst_nanoseconds.map(|before| grouped(u64::from(before.p9999))),
-            ));
+            let microseconds = |nanoseconds: u32| format!("{:.1}", f64::from(nanoseconds) / 1e3);
+            cells.extend([burst.p50, burst.p99, burst.p9999, burst.max].map(microseconds));
+            let before = report.baseline_burst_nanoseconds;
+            cells.push(or_none(before.map(|before| microseconds(before.p9999))));
             let _ = writeln!(page, "<tr><td>{}</td></tr>", cells.join("</td><td>"));
         }
-        page.push_str("</tbody>\n</table></div>\n<details><summary>The same as JSON Lines</summary>\n<pre>");
+        page.push_str("</tbody>\n</table></div>\n<details><summary>The same as JSON Lines, times in nanoseconds</summary>\n<pre>");
         let mut lines = Vec::new();
         for report in &self.reports {
             // Writing to memory does not fail.
@@ -354,15 +372,36 @@ impl Content {
     }
 }
 
+/// A heading, what stands beside the charts, and the charts.
+fn write_section(heading: &str, words: &[&str], charts: &[Chart], page: &mut String) {
+    let _ = writeln!(page, "<h2>{heading}</h2>\n<div class=\"charts\">\n<div class=\"words\">");
+    for word in words {
+        let _ = writeln!(page, "<p>{}</p>", escape(word));
+    }
+    page.push_str("</div>\n");
+    for chart in charts {
+        if let Some(svg) = chart.draw() {
+            let _ =
+                writeln!(page, "<figure><figcaption>{}</figcaption>\n{svg}</figure>", escape(&chart.title));
+        }
+    }
+    page.push_str("</div>\n");
+}
+
+/// All memory of the tables, in bytes.
+fn occupied(report: &Report) -> f64 {
+    report.bytes_per_connection * f64::from(report.flows)
+}
+
 fn points(reports: &[&Report], value: impl Fn(&Report) -> f64) -> Vec<(f64, f64)> {
     reports.iter().map(|report| (f64::from(report.flows), value(report))).collect()
 }
 
 fn latency(reports: &[&Report]) -> Chart {
-    let series = |name, look, value: fn(&Report) -> u32| Series {
+    let series = |name, look, values, value: fn(&Report) -> u32| Series {
         name,
         look,
-        values: Values::Hidden,
+        values,
         points: points(reports, |report| f64::from(value(report))),
     };
     let before = reports.iter().filter_map(|report| {
@@ -374,11 +413,12 @@ fn latency(reports: &[&Report]) -> Chart {
         unit: "time, each line ten times the one below",
         scale: Scale::Logarithmic,
         say: duration,
+        value: lasting,
         series: vec![
-            series("median", Look::Disc, |report| report.burst_nanoseconds.p50),
-            series("99 %", Look::Square, |report| report.burst_nanoseconds.p99),
-            series("99.99 %", Look::Triangle, |report| report.burst_nanoseconds.p9999),
-            series("longest", Look::Ring, |report| report.burst_nanoseconds.max),
+            series("median", Look::Disc, Values::Below, |report| report.burst_nanoseconds.p50),
+            series("99 %", Look::Square, Values::Hidden, |report| report.burst_nanoseconds.p99),
+            series("99.99 %", Look::Triangle, Values::Above, |report| report.burst_nanoseconds.p9999),
+            series("longest", Look::Ring, Values::Hidden, |report| report.burst_nanoseconds.max),
             Series {
                 name: "99.99 % before",
                 look: Look::Diamond,
@@ -389,17 +429,20 @@ fn latency(reports: &[&Report]) -> Chart {
     }
 }
 
-fn memory(reports: &[&Report]) -> Chart {
+fn connections(reports: &[&Report]) -> Chart {
+    let measured =
+        reports.iter().filter_map(|report| Some((f64::from(report.flows), report.connections? / 1e6)));
     Chart {
-        title: "Memory over connections".to_owned(),
-        unit: "bytes per connection",
+        title: "Whole connections per second".to_owned(),
+        unit: "million whole connections per second",
         scale: Scale::Linear,
         say: bare,
+        value: short,
         series: vec![Series {
-            name: "tables and timers, full",
+            name: "Lastack",
             look: Look::Disc,
             values: Values::Above,
-            points: points(reports, |report| report.bytes_per_connection),
+            points: measured.collect(),
         }],
     }
 }

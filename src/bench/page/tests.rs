@@ -141,13 +141,21 @@ fn assert_labels_are_apart_and_inside(page: &str) -> usize {
 #[test]
 fn a_page_shows_each_record_beside_the_bare_loop_and_the_machine() {
     let page = content(&[10_000, 1_000_000, 4_000_000]).render();
-    assert_eq!(assert_labels_are_apart_and_inside(&page), 3);
-    let row = "<tr><td>established</td><td>1,000,000</td><td>1</td><td>20,000,000</td><td>40.00</td><td>25.0</td>\
-               <td>&#8211;</td><td>50.00</td><td>0.80</td><td>137.4</td><td>900</td><td>1,100</td><td>5,000</td><td>21,000</td><td>&#8211;</td></tr>";
+    assert_eq!(assert_labels_are_apart_and_inside(&page), 4, "two, and two of memory");
+    let row = "<tr><td>established</td><td>1,000,000</td><td>1</td><td>40.00</td><td>25.0</td>\
+               <td>&#8211;</td><td>50.00</td><td>0.80</td><td>137.4</td><td>0.9</td><td>1.1</td><td>5.0</td><td>21.0</td>\
+               <td>&#8211;</td></tr>";
     assert!(page.contains(row), "{page}");
     assert_eq!(page.matches("<tr><td>").count(), 3);
-    for part in ["24.0 GiB", "6.1.0", "madvise", "bare loop", "0.80 of the bare loop", "2023-11-14 22:13 UTC"]
-    {
+    for part in [
+        "524 MiB for 4,000,000",
+        "24.0 GiB",
+        "6.1.0",
+        "madvise",
+        "bare loop",
+        "0.80 of the bare loop",
+        "2023-11-14 22:13 UTC",
+    ] {
         assert!(page.contains(part), "{part} is missing");
     }
 }
@@ -161,8 +169,15 @@ fn every_workload_has_its_panel_and_what_it_alone_counts() {
     all.reports[2].connections = Some(2_500_000.0);
     all.reports[4].baseline_burst_nanoseconds = Some(Percentiles { p9999: 4_321, ..Percentiles::default() });
     let page = all.render();
-    assert_eq!(assert_labels_are_apart_and_inside(&page), 15);
-    for part in ["2.50 M connections/s", "<td>2,500,000</td>", "<td>4,321</td>", "<title>99.99 % before"] {
+    assert_eq!(assert_labels_are_apart_and_inside(&page), 12);
+    for part in [
+        "2.50 M connections/s",
+        "<title>Lastack: 2.5 at 5 k connections",
+        "<td>2.50</td>",
+        "<td>4.3</td>",
+        "<title>99.99 % before",
+        "5.00 µs</b><span class=\"faint\">4.32 µs before; 5,000 end",
+    ] {
         assert!(page.contains(part), "{part} is missing");
     }
     assert_eq!(page.matches("<title>bare loop: the ceiling").count(), 2, "where it does the same work");
@@ -187,6 +202,15 @@ fn nothing_is_fetched() {
 }
 
 #[test]
+fn values_of_lines_that_meet_do_not_cover_each_other() {
+    for seconds in [0.33, 0.34, 0.35, 0.36] {
+        let mut near = content(&[1_000, 10_000, 100_000, 1_000_000]);
+        near.reports[1] = record(10_000, seconds);
+        assert_labels_are_apart_and_inside(&near.render());
+    }
+}
+
+#[test]
 fn one_number_of_connections_is_a_mark_without_a_line() {
     let page = content(&[3_000]).render();
     assert_labels_are_apart_and_inside(&page);
@@ -204,7 +228,7 @@ fn records_of_one_number_of_connections_share_its_bare_loop() {
 #[test]
 fn many_numbers_of_connections_leave_room_for_their_labels() {
     let flows: Vec<u32> = (1..=24).map(|power| (1 << power).min(16_000_000)).collect();
-    assert_eq!(assert_labels_are_apart_and_inside(&content(&flows).render()), 3);
+    assert_eq!(assert_labels_are_apart_and_inside(&content(&flows).render()), 4);
 }
 
 #[test]

@@ -73,6 +73,25 @@ pub(super) fn duration(nanoseconds: f64) -> String {
     }
 }
 
+/// A duration, given in nanoseconds, in three digits: `781 ns`, `53.4 µs`, `4.07 ms`.
+pub(super) fn lasting(nanoseconds: f64) -> String {
+    match nanoseconds {
+        long if long >= 1e9 => format!("{} s", short(long / 1e9)),
+        long if long >= 1e6 => format!("{} ms", short(long / 1e6)),
+        long if long >= 1e3 => format!("{} µs", short(long / 1e3)),
+        long => format!("{long:.0} ns"),
+    }
+}
+
+/// An amount of memory, in at most three digits: `132 MiB`, `1.1 GiB`.
+pub(super) fn bytes(amount: f64) -> String {
+    const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
+    let steps = (0..3).take_while(|step| amount >= 1000.0 * f64::from(1 << (10 * step))).count();
+    let number = amount / f64::from(1 << (10 * steps));
+    let decimals = usize::from(number < 10.0 && number.fract() > 0.05);
+    format!("{number:.decimals$} {}", UNITS[steps])
+}
+
 /// A UTC date and time of day: `2026-11-21 08:10 UTC`.
 pub(super) fn date(seconds_since_1970: u64) -> String {
     let (mut days, second) = (seconds_since_1970 / 86_400, seconds_since_1970 % 86_400);
@@ -118,6 +137,8 @@ mod tests {
         assert_eq!([0, 999, 1_000, 16_000_000].map(grouped), ["0", "999", "1,000", "16,000,000"]);
         assert_eq!([0.0, 0.5, 3.218, 35.16, 123.4].map(short), ["0", "0.50", "3.22", "35.2", "123"]);
         assert_eq!([500.0, 10_000.0, 4e6, 2.5e6].map(count), ["500", "10 k", "4 M", "2.5 M"]);
+        assert_eq!([781.0, 53_369.0, 4.07e6, 2e9].map(lasting), ["781 ns", "53.4 µs", "4.07 ms", "2.00 s"]);
+        assert_eq!([999.0, 144_287_744.0, 1.2e9].map(bytes), ["999 B", "138 MiB", "1.1 GiB"]);
         assert_eq!([100.0, 1e4, 1e6, 2e9].map(duration), ["100 ns", "10 µs", "1 ms", "2 s"]);
     }
 
