@@ -14,9 +14,10 @@
 //!
 //! Life cycle: [`Ceiling::measure`] makes the memory, fills it without frames, runs, and gives the memory back.
 
-use std::io;
+use std::io::{self, Write};
 
 use memmap2::{Advice, MmapMut};
+use serde::Serialize;
 
 use super::ROUNDS;
 use super::frames::{Flow, Random, SERVICE, Tuple};
@@ -86,6 +87,38 @@ impl Ceiling {
         }
         Ok(best)
     }
+
+    /// Writes a line of JSON: `{"record":"bare_loop","flows":…,"packets_per_second":…,"found":…}`.
+    ///
+    /// # Errors
+    /// `out` cannot be written.
+    pub fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
+        let Ceiling { flows, packets_per_second, found } = *self;
+        serde_json::to_writer(&mut *out, &Record { record: "bare_loop", flows, packets_per_second, found })?;
+        writeln!(out)
+    }
+
+    /// Writes a line for a person.
+    ///
+    /// # Errors
+    /// `out` cannot be written.
+    pub fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
+        let Ceiling { flows, packets_per_second: rate, .. } = self;
+        let (million, each) = (rate / 1e6, 1e9 / rate);
+        writeln!(
+            out,
+            "{:<12} {flows:>10} connections  {million:>6.1} M packets/s  {each:>6.1} ns/packet",
+            "bare loop"
+        )
+    }
+}
+
+#[derive(Serialize)]
+struct Record {
+    record: &'static str,
+    flows: u32,
+    packets_per_second: f64,
+    found: f64,
 }
 
 /// The loop's memory: an index, connections, and frames.

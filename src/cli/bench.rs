@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::{Configuration, Failure, load, output_failure};
-use crate::bench::{Error, Page, Plan, Progress, ROUNDS, Workload, run as measure};
+use crate::bench::{Ceiling, Error, Page, Plan, Progress, ROUNDS, Workload, run as measure};
 
 #[derive(Debug, Args)]
 pub(super) struct Bench {
@@ -36,6 +36,10 @@ pub(super) struct Bench {
     /// default numbers of connections it takes some four minutes and 1.2 GiB of memory
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Also measure the bare loop, the least that any connection tracker must do, once for each number of connections
+    /// and before the workloads
+    #[arg(long, conflicts_with = "html")]
+    bare_loop: bool,
 }
 
 /// A workload whose name is reserved already.
@@ -73,6 +77,14 @@ pub(super) fn run(arguments: &Bench) -> Result<(), Failure> {
     let page = arguments.html.as_deref().map(|file| Page::begin(file, std::env::args_os()));
     let mut page = page.transpose().map_err(|error| Failure::Running(error.to_string()))?;
     let mut out = io::stdout().lock();
+    if arguments.bare_loop {
+        for flows in flows(arguments) {
+            let ceiling = Ceiling::measure(flows, *packets).map_err(bare_loop_failure)?;
+            let written =
+                if arguments.json { ceiling.write_json(&mut out) } else { ceiling.write_text(&mut out) };
+            written.map_err(output_failure)?;
+        }
+    }
     for (plan, number) in plans.iter().zip(1..) {
         let bar = bar(plan, format!("{number} of {}: {}", plans.len(), plan.workload));
         let report = measure(plan, &config, &|progress| tell(&bar, progress));
@@ -84,10 +96,15 @@ pub(super) fn run(arguments: &Bench) -> Result<(), Failure> {
         bar.finish_and_clear();
         let written = if arguments.json { report.write_json(&mut out) } else { report.write_text(&mut out) };
         written.map_err(output_failure)?;
-        added.transpose().map_err(|error| Failure::Running(format!("the bare loop: {error}")))?;
+        added.transpose().map_err(bare_loop_failure)?;
     }
     let Some(page) = page else { return Ok(()) };
     page.finish().map_err(|error| Failure::Running(error.to_string()))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as map_err wants it")]
+fn bare_loop_failure(error: io::Error) -> Failure {
+    Failure::Running(format!("the bare loop: {error}"))
 }
 
 fn failure(error: Error) -> Failure {

@@ -136,6 +136,23 @@ fn an_ipv6_connection_takes_its_addresses_more() {
 }
 
 #[test]
+fn the_bare_loop_is_measured_where_it_is_asked_for() {
+    let lines = lastack(
+        &["bench", "--json", "--bare-loop", "--packets", "3200", "--workload", "established"]
+            .into_iter()
+            .chain(["--flows", "1000", "--flows", "3000"])
+            .collect::<Vec<_>>(),
+    );
+    assert_eq!(lines.status, Some(0), "{}", lines.stderr);
+    let records: Vec<Value> = lines.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<_> = records.iter().map(|line| (&line["record"], &line["flows"])).collect();
+    let [loops, measured] = [&"bare_loop".into(), &"bench".into()];
+    let [few, many] = [&1000.into(), &3000.into()];
+    assert_eq!(kinds, [(loops, few), (loops, many), (measured, few), (measured, many)]);
+    assert!(records[..2].iter().all(|line| line["packets_per_second"].as_f64().unwrap() > 0.0));
+}
+
+#[test]
 fn without_json_there_is_a_line_for_a_person() {
     let run = lastack(&["bench", "--workload", "lifecycle", "--flows", "1000", "--packets", "320"]);
     assert_eq!(run.status, Some(0), "{}", run.stderr);
