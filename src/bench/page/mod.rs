@@ -184,7 +184,7 @@ impl Content {
             Workload::ALL.into_iter().find_map(|workload| of(workload).max_by_key(|report| report.flows));
         if let Some(report) = first {
             let figure = format!("{:.0} bytes", report.bytes_per_connection);
-            let detail = format!("{} for {}", bytes(occupied(report)), grouped(u64::from(report.flows)));
+            let detail = format!("{} for {}", bytes(occupied(report)), grouped(u64::from(room(report))));
             cards.push(("Memory for each connection", figure, detail));
         }
         cards
@@ -270,7 +270,7 @@ impl Content {
             ),
         ];
         let words = [
-            "All memory that the engine holds for its tables and timers, in tables that are exactly full.",
+            "All memory that the engine holds for its tables and timers, over the connections that they have room for.",
             "It is reserved when the engine starts, for as many connections as are configured, and never grows.",
         ];
         write_section("Memory", &words, &charts, page);
@@ -388,9 +388,14 @@ fn write_section(heading: &str, words: &[&str], charts: &[Chart], page: &mut Str
     page.push_str("</div>\n");
 }
 
+/// How many connections its tables have room for.
+fn room(report: &Report) -> u32 {
+    report.capacity.unwrap_or(report.flows)
+}
+
 /// All memory of the tables, in bytes.
 fn occupied(report: &Report) -> f64 {
-    report.bytes_per_connection * f64::from(report.flows)
+    report.bytes_per_connection * f64::from(room(report))
 }
 
 fn points(reports: &[&Report], value: impl Fn(&Report) -> f64) -> Vec<(f64, f64)> {

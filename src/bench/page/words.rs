@@ -80,8 +80,8 @@ the table with a core of its own.</li>\n\
 writing of its frames included. Half of all bursts take the median or less, one in 10,000 takes longer than the line \
 of 99.99&#160;%. The longest one is mostly the operating system, which did something else meanwhile: so are \
 times of milliseconds, where other programs run as well.</li>\n\
-<li><b>Memory</b>: lower is better. All that the engine holds for its tables and timers, over the connections, in a table \
-that is exactly full. It is reserved at the start and does not grow.</li>\n\
+<li><b>Memory</b>: lower is better. All that the engine holds for its tables and timers, over the connections that \
+there is room for: as many as there are, unless the command says otherwise. It is reserved at the start and does not grow.</li>\n\
 <li><b>What is enough?</b> A 10&#160;Gbit/s link carries at most 14.9 million packets per second in one direction (64-byte frames and 20 \
 bytes between them: 10,000,000,000 / (84 &#215; 8)), and 0.81 million of full size (1518 bytes and 20).</li>\n\
 </ul>\n</section>\n<section>\n\
