@@ -310,7 +310,7 @@ impl Content {
     fn write_table(&self, page: &mut String) {
         page.push_str(
             "<h2>Every record</h2>\n<div class=\"wide\"><table>\n<thead><tr><th colspan=\"3\"></th>\
-             <th colspan=\"3\">the engine</th><th colspan=\"2\">bare loop</th><th>memory</th>\
+             <th colspan=\"3\">the engine</th><th colspan=\"2\">bare loop</th><th colspan=\"1\">memory</th>\
              <th colspan=\"5\">time of a burst of 32 packets, \u{b5}s</th></tr>\n\
              <tr><th>workload</th><th>connections</th><th>shards</th><th>M packets/s</th><th>ns per packet</th>\
              <th>M whole connections/s</th><th>M packets/s</th><th>share of it</th><th>bytes per connection</th>\

@@ -148,7 +148,7 @@ fn a_page_shows_each_record_beside_the_bare_loop_and_the_machine() {
     assert!(page.contains(row), "{page}");
     assert_eq!(page.matches("<tr><td>").count(), 3);
     for part in [
-        "524 MiB for 4,000,000",
+        "550 MB for 4,000,000",
         "24.0 GiB",
         "6.1.0",
         "madvise",

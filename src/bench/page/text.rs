@@ -83,11 +83,11 @@ pub(super) fn lasting(nanoseconds: f64) -> String {
     }
 }
 
-/// An amount of memory, in at most three digits: `132 MiB`, `1.1 GiB`.
+/// An amount of memory, in at most three digits: `138 MB`, `1.1 GB`; a decade is a power of ten.
 pub(super) fn bytes(amount: f64) -> String {
-    const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
-    let steps = (0..3).take_while(|step| amount >= 1000.0 * f64::from(1 << (10 * step))).count();
-    let number = amount / f64::from(1 << (10 * steps));
+    const UNITS: [&str; 4] = ["B", "kB", "MB", "GB"];
+    let steps = [1e3, 1e6, 1e9].iter().filter(|unit| amount >= **unit).count();
+    let number = amount / 10_f64.powi(3 * steps as i32);
     let decimals = usize::from(number < 10.0 && number.fract() > 0.05);
     format!("{number:.decimals$} {}", UNITS[steps])
 }
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!([0.0, 0.5, 3.218, 35.16, 123.4].map(short), ["0", "0.50", "3.22", "35.2", "123"]);
         assert_eq!([500.0, 10_000.0, 4e6, 2.5e6].map(count), ["500", "10 k", "4 M", "2.5 M"]);
         assert_eq!([781.0, 53_369.0, 4.07e6, 2e9].map(lasting), ["781 ns", "53.4 µs", "4.07 ms", "2.00 s"]);
-        assert_eq!([999.0, 144_287_744.0, 1.2e9].map(bytes), ["999 B", "138 MiB", "1.1 GiB"]);
+        assert_eq!([999.0, 144_287_744.0, 1.2e9].map(bytes), ["999 B", "144 MB", "1.2 GB"]);
         assert_eq!([100.0, 1e4, 1e6, 2e9].map(duration), ["100 ns", "10 µs", "1 ms", "2 s"]);
     }
 
