@@ -112,6 +112,25 @@ fn the_states_in_docs_are_those_of_the_code() {
     );
 }
 
+#[test]
+fn what_a_script_measures_has_its_place_in_the_page() {
+    let page = std::fs::read_to_string(document("performance.md")).unwrap();
+    let tools = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tools")).unwrap();
+    let mut places = 0;
+    for tool in tools.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+        let marker =
+            |end: &str| format!("<!-- tools/{}: {end} -->", tool.file_name().unwrap().to_string_lossy());
+        let [begin, end] = ["begin", "end"].map(marker);
+        if !std::fs::read_to_string(&tool).unwrap().contains(&begin) {
+            continue;
+        }
+        places += 1;
+        assert_eq!((page.matches(&begin).count(), page.matches(&end).count()), (1, 1), "{}", tool.display());
+        assert!(page.find(&begin) < page.find(&end), "{}", tool.display());
+    }
+    assert!(places >= 3, "measure, growth and wire-bench: {places}");
+}
+
 /// Names that stand first in the rows of the page's tables.
 fn explained(page: &str) -> Vec<&str> {
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
