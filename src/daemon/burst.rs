@@ -170,4 +170,37 @@ mod tests {
         }
         assert_eq!(seen, [vec![1; 3], vec![2, 2, 2, 2, 3, 3], vec![4]]);
     }
+
+    /// The cache lines that a burst's lists lie on.
+    fn lines(burst: &Burst) -> Vec<usize> {
+        let of = |start: usize, bytes: usize| start / 64..=(start + bytes - 1) / 64;
+        let descriptors = burst.descriptors.capacity() * size_of::<Descriptor>();
+        let slots = burst.slots.capacity() * size_of::<Slot>();
+        of(burst.descriptors.as_ptr().addr(), descriptors)
+            .chain(of(burst.slots.as_ptr().addr(), slots))
+            .collect()
+    }
+
+    /// Why a worker makes its bursts on its own thread. Other allocators than glibc's promise less.
+    #[test]
+    #[cfg(target_env = "gnu")]
+    fn what_two_threads_have_made_shares_no_line() {
+        let barrier = std::sync::Barrier::new(2);
+        let make = || {
+            // Both are there before either ends: a thread's arena may be another's once it is gone.
+            barrier.wait();
+            let bursts = [(); 8].map(|()| {
+                let burst = Burst::new();
+                std::thread::yield_now();
+                burst
+            });
+            barrier.wait();
+            bursts.map(|burst| lines(&burst)).concat()
+        };
+        let (one, other) = std::thread::scope(|scope| {
+            let other = scope.spawn(make);
+            (make(), other.join().unwrap())
+        });
+        assert!(one.iter().all(|line| !other.contains(line)), "{one:?} {other:?}");
+    }
 }

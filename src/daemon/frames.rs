@@ -35,6 +35,13 @@ impl Store {
         Store { free, spare }
     }
 
+    /// Moves to memory that the calling thread has asked for.
+    pub(super) fn move_in(&mut self) {
+        let mut free = Vec::with_capacity(self.free.capacity());
+        free.append(&mut self.free);
+        self.free = free;
+    }
+
     /// A frame, unless not even the others have one to spare.
     #[inline]
     pub(super) fn take(&mut self) -> Option<Frame> {

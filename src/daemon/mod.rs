@@ -33,7 +33,7 @@ mod ears;
 mod error;
 mod forward;
 mod frames;
-mod handover;
+pub mod handover;
 mod held;
 mod owners;
 mod plan;

@@ -9,6 +9,7 @@
 use arrayvec::ArrayVec;
 
 use super::forward::lose;
+use super::frames::Store;
 use super::handover::{Message, Passing, Waiting};
 use super::worker::{State, Worker};
 use crate::fragments::Token;
@@ -87,9 +88,10 @@ impl Worker {
             } else if exchange.has_room((*own, owner), slot.parts) {
                 for descriptor in parts.by_ref() {
                     *under_way += 1;
-                    if let Err(descriptor) = exchange.send((*own, owner), descriptor, slot.origin) {
+                    let message = Message::Frame(descriptor, slot.origin);
+                    if let Err(message) = exchange.send((*own, owner), message) {
                         debug_assert!(false, "there was room");
-                        store.give(descriptor.frame());
+                        take_back(message, store);
                     }
                 }
                 work.handed_over += 1;
@@ -118,7 +120,9 @@ impl Worker {
             datagram.pieces().iter().filter_map(|token| Some((*token, self.held.remove(*token)?))).collect();
         let frames: i64 = pieces.iter().map(|(_, waiting)| waiting.parts.count() as i64).sum();
         let count = pieces.len() as u64;
-        match self.exchange.send_datagram((self.number, owner), Box::new(Passing { datagram, pieces })) {
+        let origin = pieces.first().map(|(_, waiting)| waiting.origin);
+        let message = Message::Datagram(Box::new(Passing { datagram, pieces }));
+        match self.exchange.send((self.number, owner), message) {
             Ok(()) => {
                 self.state.work.handed_over += 1;
                 self.state.under_way += frames;
@@ -126,13 +130,11 @@ impl Worker {
                     self.plane.workers[owner].wake();
                 }
             }
-            Err(passing) => {
-                if let Some((_, waiting)) = passing.pieces.first() {
-                    lose(&mut self.sockets, waiting.origin, Loss::HandOverFull, count);
+            Err(message) => {
+                if let Some(origin) = origin {
+                    lose(&mut self.sockets, origin, Loss::HandOverFull, count);
                 }
-                for (_, waiting) in passing.pieces {
-                    self.store.give_all(waiting.parts);
-                }
+                take_back(message, &mut self.store);
             }
         }
     }
@@ -145,5 +147,17 @@ impl Worker {
         }
         self.shard.take_over(&passing.datagram, at.tick(), at, &mut self.ears);
         self.settle();
+    }
+}
+
+/// The frames of what no ring took are free again.
+fn take_back(message: Message, store: &mut Store) {
+    match message {
+        Message::Frame(descriptor, _) => store.give(descriptor.frame()),
+        Message::Datagram(passing) => {
+            for (_, waiting) in passing.pieces {
+                store.give_all(waiting.parts);
+            }
+        }
     }
 }

@@ -18,6 +18,7 @@ use af_xdp::{
     BindErrorKind, BindOptions, Copy, Frame, Frames, RxRing, SocketHandle, TxRing, Umem, UmemOptions,
 };
 use crossbeam_queue::ArrayQueue;
+use crossbeam_utils::CachePadded;
 
 use super::burst::Gathered;
 use super::ears::Ears;
@@ -73,7 +74,7 @@ struct Handle {
     plan: SocketPlan,
     socket: SocketHandle,
     /// Packets that the driver dropped after they were sent.
-    refused: Arc<AtomicU64>,
+    refused: Arc<CachePadded<AtomicU64>>,
 }
 
 /// All sockets: each worker's, and the rings of each queue.
@@ -248,7 +249,7 @@ fn bind(
     if let (Some(fill), Some(completion)) = (socket.fill.take(), socket.completion.take()) {
         queues.insert((plan.port, plan.queue), QueueRings { fill, completion });
     }
-    let handle = Handle { plan, socket: socket.handle(), refused: Arc::new(AtomicU64::new(0)) };
+    let handle = Handle { plan, socket: socket.handle(), refused: Arc::default() };
     match (socket.rx.take(), socket.tx.take()) {
         (Some(rx), Some(tx)) => Ok(Bound { rx, tx, handle }),
         _ => Err(Error::System { what: "binding a socket", error: io::ErrorKind::Other.into() }),

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, TryLockError};
 
 use af_xdp::{CompletionRing, Descriptor, FillRing, Frame, RxRing, SocketHandle, TxRing, Wake};
+use crossbeam_utils::CachePadded;
 
 use super::burst::{Burst, Origin};
 use super::frames::Store;
@@ -58,8 +59,10 @@ impl Access {
     }
 }
 
-/// A socket of a worker.
+/// A socket of a worker. Whole cache lines: it is written for every packet, and was made by the thread that made the
+/// other workers' as well.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(super) struct Socket {
     /// Its place in the plan.
     pub(super) plan: SocketPlan,
@@ -78,11 +81,13 @@ pub(super) struct Socket {
     /// Whether something was put into the transmit ring that the kernel may not have looked at yet.
     is_dirty: bool,
     /// Packets that the driver dropped after they were sent; read by whoever shows the kernel's losses.
-    refused: Arc<AtomicU64>,
+    refused: Arc<CachePadded<AtomicU64>>,
     /// Frames given to the kernel, less those that came back: to receive into, and to send.
     pub(super) filling: i64,
     pub(super) sending: i64,
 }
+
+const _: () = assert!(align_of::<Socket>() >= 64, "no two sockets have bytes on one line");
 
 /// What became of an attempt to have the kernel send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +107,7 @@ impl Socket {
         tx: TxRing,
         access: Access,
         handle: SocketHandle,
-        refused: Arc<AtomicU64>,
+        refused: Arc<CachePadded<AtomicU64>>,
         most_parts: usize,
     ) -> Socket {
         Socket {

@@ -22,7 +22,7 @@ use super::burst::{Burst, Gathered, Origin};
 use super::ears::Ears;
 use super::forward::Exits;
 use super::frames::Store;
-use super::handover::Exchange;
+use super::handover::{Exchange, Message};
 use super::held::Held;
 use super::plan::{MAX_PARTS, PortPlan, Steering};
 use super::socket::{Sending, Socket};
@@ -52,7 +52,7 @@ pub(super) struct Worker {
     pub(super) exits: Exits,
     pub(super) steering: Steering,
     pub(super) wait: Wait,
-    pub(super) exchange: Arc<Exchange>,
+    pub(super) exchange: Arc<Exchange<Message>>,
     pub(super) plane: Arc<Plane>,
     pub(super) store: Store,
     pub(super) poll: mio::Poll,
@@ -110,6 +110,7 @@ struct Found {
 impl Worker {
     /// Works until `stop`, then until nothing is left in its rings.
     pub(super) fn run(mut self, stop: &AtomicBool) {
+        self.move_in();
         // One look at the clock for each turn: the end of one is the beginning of the next.
         let mut began = self.clock.now();
         let mut idle_since = began;
@@ -128,6 +129,13 @@ impl Worker {
             began = ended;
         }
         self.finish();
+    }
+
+    /// Makes what it writes for every packet anew, on its own thread: allocators keep apart what threads ask for (glibc's
+    /// in arenas), so that it lies near the worker's core and shares no line with another worker's.
+    fn move_in(&mut self) {
+        self.state = State::new(self.state.report.clone(), self.exchange.workers());
+        self.store.move_in();
     }
 
     /// The last turns: what has come in goes out, and the fragments that wait are given up.

@@ -557,7 +557,7 @@ fn a_reader_outlives_its_table() {
 
 /// Design decision 2: reserved once, real only where used; the IPv6 addresses not at all without IPv6.
 #[test]
-#[cfg_attr(miri, ignore = "miri has no pages")]
+#[cfg_attr(any(miri, allocated), ignore = "an allocator's memory is all there")]
 fn memory_becomes_real_as_connections_come_and_addresses_only_with_ipv6() {
     let mut table = table(400_000);
     let huge = 2 << 20;
@@ -585,4 +585,35 @@ fn random_keys_are_not_the_same_twice_and_are_not_shown() {
     let [HashKeys(first), HashKeys(second)] = [(); 2].map(|()| HashKeys::random().expect("randomness"));
     assert!(first.iter().zip(second).all(|(first, second)| *first != second));
     assert_eq!(format!("{:?}", HashKeys(first)), "HashKeys(..)");
+}
+
+/// Every word that lies in the mapping, the index left out: a reader does not even know where that is.
+fn words(table: &Table) -> String {
+    format!("{:?} {:?} {:?}", table.header, &*table.connections, &*table.addresses)
+}
+
+#[test]
+fn a_reader_writes_no_word_of_the_table() {
+    let mut table = table(8);
+    for n in 0..6 {
+        table.insert_tuple(Tuple::v6(n, 1, 2, 2), 1 + n as u64).expect("room");
+    }
+    table.remove(Index::new(3));
+    let before = words(&table);
+    let reader = table.reader();
+    let found = reader.scan().filter_map(|index| reader.snapshot(index)).count();
+    assert_eq!((found, reader.len(), reader.used()), (5, 5, Index::new(6)));
+    drop(reader.clone());
+    assert_eq!(words(&table), before);
+}
+
+#[test]
+fn two_tables_share_no_page() {
+    let tables = [table(8), table(8)];
+    let [one, other] = tables.each_ref().map(|table| {
+        let start = std::ptr::from_ref(&table.header[0]).addr();
+        start / 4096..(start + table.mapped_bytes() as usize).div_ceil(4096)
+    });
+    assert!(one.end <= other.start || other.end <= one.start, "{one:?} {other:?}");
+    assert_eq!(std::ptr::from_ref(&tables[0].header[0]).addr() % 4096, 0);
 }

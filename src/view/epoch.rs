@@ -18,11 +18,16 @@
 //! - E2, the stores of the count (release), and E4, its load (acquire): who sees the end of a turn sees all that
 //!   was done in it.
 
+use crossbeam_utils::CachePadded;
+
 use super::sync::{AtomicU64, Ordering, fence};
 
-/// A count of a worker's turns; odd during one.
+/// A count of a worker's turns; odd during one. On a line of its own, which the worker alone writes, twice in each
+/// turn: what readers write beside it (the lock of a report) does not hold the worker up.
 #[derive(Debug, Default)]
-pub struct Epoch(AtomicU64);
+pub struct Epoch(CachePadded<AtomicU64>);
+
+const _: () = assert!(align_of::<Epoch>() >= 64);
 
 impl Epoch {
     /// A turn begins. For the worker alone.

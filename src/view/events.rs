@@ -19,6 +19,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use crossbeam_utils::CachePadded;
+
 use super::Epoch;
 use super::ring::{Found, Ring};
 use super::sync::{AtomicU64, Ordering};
@@ -81,13 +83,14 @@ pub enum Heard {
     },
 }
 
-/// What both ends share.
+/// What both ends share: a line that the worker writes in every turn, and one that listeners write when they come and
+/// go.
 #[derive(Debug)]
 struct Shared {
     ring: Ring<WORDS>,
     /// The newest change's number at the end of the worker's last turn.
-    published: AtomicU64,
-    listeners: AtomicU64,
+    published: CachePadded<AtomicU64>,
+    listeners: CachePadded<AtomicU64>,
 }
 
 /// A new log of [`CAPACITY`] events: the worker's end, and that of all others.
@@ -97,9 +100,8 @@ pub fn ring() -> (Writer, Log) {
 
 /// As [`ring`], for `capacity` events, rounded up to a power of two.
 pub fn with_capacity(capacity: usize) -> (Writer, Log) {
-    let shared =
-        Shared { ring: Ring::new(capacity), published: AtomicU64::new(0), listeners: AtomicU64::new(0) };
-    let shared = Arc::new(shared);
+    let [published, listeners] = [(); 2].map(|()| CachePadded::new(AtomicU64::new(0)));
+    let shared = Arc::new(Shared { ring: Ring::new(capacity), published, listeners });
     (Writer(Arc::clone(&shared)), Log(shared))
 }
 
@@ -334,6 +336,21 @@ fn address_of(is_v6: bool, [low, high]: [u64; 2]) -> IpAddr {
 mod tests {
     use super::*;
     use crate::wire::protocol;
+
+    #[test]
+    fn what_listeners_write_lies_on_another_line_than_what_the_worker_writes() {
+        let (writer, log) = with_capacity(4);
+        let shared = &*writer.0;
+        let line = |address: usize| address / 64;
+        // The count of handles lies in front of what they share.
+        let handles = line(std::ptr::from_ref(shared).addr() - size_of::<usize>());
+        let published = line(std::ptr::from_ref(&shared.published).addr());
+        let listeners = line(std::ptr::from_ref(&shared.listeners).addr());
+        let ring = line(std::ptr::from_ref(&shared.ring).addr());
+        assert!(published != listeners && published != handles && published != ring);
+        assert!(ring != listeners && ring != handles, "it says where the slots are, for every event");
+        drop(log);
+    }
 
     fn record(id: u64) -> Record {
         Record {

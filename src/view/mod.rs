@@ -28,6 +28,7 @@ pub(crate) mod testing;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_queue::ArrayQueue;
+use crossbeam_utils::CachePadded;
 
 pub use epoch::Epoch;
 pub use plane::{KernelLosses, LinkState, Plane, PortState, PortView, QueueView, Watch};
@@ -55,7 +56,8 @@ pub struct View {
     pub events: events::Log,
     /// What is asked of it.
     pub commands: ArrayQueue<Command>,
-    report: Mutex<Report>,
+    /// The only lock that a worker looks at, once a millisecond; on lines of its own.
+    report: CachePadded<Mutex<Report>>,
     waker: Arc<mio::Waker>,
 }
 
@@ -103,7 +105,7 @@ impl View {
             epoch: Epoch::default(),
             events,
             commands: ArrayQueue::new(COMMANDS),
-            report: Mutex::new(report),
+            report: CachePadded::new(Mutex::new(report)),
             waker,
         }
     }
@@ -141,5 +143,35 @@ impl View {
     fn lock(&self) -> MutexGuard<'_, Report> {
         // Plain numbers cannot be left half-done in a harmful way.
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(not(loom))]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Time;
+
+    /// The cache lines that something lies on.
+    fn lines<T>(what: &T) -> std::ops::RangeInclusive<usize> {
+        let start = std::ptr::from_ref(what).addr();
+        start / 64..=(start + size_of::<T>() - 1) / 64
+    }
+
+    fn are_apart<T, U>(one: &T, other: &U) -> bool {
+        let (one, other) = (lines(one), lines(other));
+        one.end() < other.start() || other.end() < one.start()
+    }
+
+    #[test]
+    fn a_workers_epoch_shares_no_line_with_what_readers_write_nor_with_another_workers() {
+        let workers = [0, 1].map(|number| testing::Worker::new(number, 2, 8, 8, Time::from_nanoseconds(1)));
+        let [one, other] = workers.each_ref().map(|worker| &*worker.view);
+        assert!(are_apart(&one.epoch, &one.report) && are_apart(&one.epoch, &one.commands));
+        assert!(are_apart(&one.epoch, &one.table) && are_apart(&one.epoch, &one.events));
+        assert!(are_apart(one, other));
+        // Whoever takes or drops a handle counts in front of the view.
+        let handles = std::ptr::from_ref(one).addr() - size_of::<usize>();
+        assert!(!lines(&one.epoch).contains(&(handles / 64)));
     }
 }
