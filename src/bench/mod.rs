@@ -54,6 +54,7 @@ pub use report::{Percentiles, Report};
 
 use crate::config::Config;
 use crate::shard::Counters;
+use crate::table::Reader;
 use crate::time::Time;
 use load::Load;
 use plan::Opening;
@@ -151,6 +152,16 @@ impl Rig {
     /// The present instant of the engine's clock.
     pub fn now(&self) -> Time {
         self.0.engine().now()
+    }
+
+    /// A view of its table for other threads.
+    pub fn reader(&self) -> Reader {
+        self.0.engine().shard.table().reader()
+    }
+
+    /// The number of the newest change in its table.
+    pub fn sequence(&self) -> u64 {
+        self.0.engine().shard.sequence()
     }
 
     /// What the shard has done so far.
