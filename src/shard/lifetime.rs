@@ -43,6 +43,11 @@ impl Storage for Timers<'_> {
     fn deadline(&self, place: u32) -> Tick {
         self.0.connection(Index::new(place)).deadline()
     }
+
+    #[inline]
+    fn prefetch(&self, place: u32) {
+        self.0.prefetch_connection(Index::new(place), false);
+    }
 }
 
 /// How many places are looked at for one to evict: bounded, so that a full table costs every new

@@ -1,52 +1,76 @@
-//! Which slots of one level have entries: 256 bits, so that empty stretches cost nothing.
+//! Which slots of one level have entries: a bit each, and above them a bit for each word of these, so that empty
+//! stretches cost nothing.
+//!
+//! ```text
+//!   summary   ·1··1·…          64 words a word
+//!              │  └────────┐
+//!   words     ·▒····│······▒···│…   64 slots a word
+//! ```
 
-/// The slots of one level, a bit each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Occupancy([u64; 4]);
+/// Slots, or words, that one word has a bit for.
+const BITS: usize = u64::BITS as usize;
+
+/// The slots of one level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Occupancy {
+    words: Box<[u64]>,
+    summary: Box<[u64]>,
+}
+
+/// The word and the bit of number `n`.
+const fn position(n: usize) -> (usize, u64) {
+    (n / BITS, 1 << (n % BITS))
+}
+
+/// The first number from `n` on whose bit is set in `words`; all bits before that word's end are looked at, no more.
+fn first_in_word(words: &[u64], n: usize) -> Option<usize> {
+    let (word, bit) = position(n);
+    let found = words.get(word)? & !(bit - 1);
+    (found != 0).then(|| word * BITS + found.trailing_zeros() as usize)
+}
 
 impl Occupancy {
-    /// The word and the bit of a slot.
-    const fn position(slot: u8) -> (usize, u64) {
-        ((slot >> 6) as usize, 1 << (slot & 63))
+    /// So many slots, all empty.
+    pub(super) fn new(slots: usize) -> Occupancy {
+        let words = slots.div_ceil(BITS);
+        let zeros = |count| vec![0; count].into_boxed_slice();
+        Occupancy { words: zeros(words), summary: zeros(words.div_ceil(BITS)) }
     }
 
-    pub(super) const fn insert(&mut self, slot: u8) {
-        let (word, bit) = Self::position(slot);
-        self.0[word] |= bit;
+    pub(super) fn insert(&mut self, slot: usize) {
+        let (word, bit) = position(slot);
+        self.words[word] |= bit;
+        let (over, bit) = position(word);
+        self.summary[over] |= bit;
     }
 
-    pub(super) const fn remove(&mut self, slot: u8) {
-        let (word, bit) = Self::position(slot);
-        self.0[word] &= !bit;
+    pub(super) fn remove(&mut self, slot: usize) {
+        let (word, bit) = position(slot);
+        self.words[word] &= !bit;
+        if self.words[word] == 0 {
+            let (over, bit) = position(word);
+            self.summary[over] &= !bit;
+        }
     }
 
-    pub(super) const fn contains(&self, slot: u8) -> bool {
-        let (word, bit) = Self::position(slot);
-        self.0[word] & bit != 0
-    }
-
-    /// The first occupied slot after `slot`, without going round.
-    pub(super) fn first_after(&self, slot: u8) -> Option<u8> {
-        self.first_from(slot.checked_add(1)?)
+    pub(super) fn contains(&self, slot: usize) -> bool {
+        let (word, bit) = position(slot);
+        self.words[word] & bit != 0
     }
 
     /// The first occupied slot after `slot`, going round and ending before `slot` itself.
-    pub(super) fn first_around(&self, slot: u8) -> Option<u8> {
-        self.first_after(slot).or_else(|| self.first_from(0).filter(|&found| found < slot))
+    pub(super) fn first_around(&self, slot: usize) -> Option<usize> {
+        self.first_from(slot + 1).or_else(|| self.first_from(0).filter(|&found| found < slot))
     }
 
     /// The first occupied slot that is not before `slot`.
-    fn first_from(&self, slot: u8) -> Option<u8> {
-        let (begin, bit) = Self::position(slot);
-        let mut mask = !(bit - 1);
-        for (word, bits) in (0_u8..).zip(self.0).skip(begin) {
-            let found = bits & mask;
-            if found != 0 {
-                return Some(word * 64 + found.trailing_zeros() as u8);
-            }
-            mask = u64::MAX;
-        }
-        None
+    fn first_from(&self, slot: usize) -> Option<usize> {
+        first_in_word(&self.words, slot).or_else(|| {
+            let after = slot / BITS + 1;
+            let rest = (after / BITS + 1..self.summary.len()).map(|over| over * BITS);
+            let word = std::iter::once(after).chain(rest).find_map(|n| first_in_word(&self.summary, n))?;
+            first_in_word(&self.words, word * BITS)
+        })
     }
 }
 
@@ -56,30 +80,32 @@ mod tests {
 
     #[test]
     fn every_pair_of_slots_is_found_as_a_naive_search_finds_it() {
-        // 17 meets every word, and first and last slots.
-        let step = if cfg!(miri) { 17 } else { 1 };
-        for occupied in (0..=255_u8).step_by(step) {
-            let mut occupancy = Occupancy::default();
+        // Two words of the summary; the steps meet every word, and first and last slots.
+        let slots = 8192;
+        let step = if cfg!(miri) { 1365 } else { 63 };
+        let mut occupancy = Occupancy::new(slots);
+        for occupied in (0..slots).step_by(step).chain([slots - 1]) {
             occupancy.insert(occupied);
-            for slot in (0..=255_u8).step_by(step) {
+            for slot in (0..slots).step_by(step).chain([slots - 1]) {
                 assert_eq!(occupancy.contains(slot), slot == occupied);
-                assert_eq!(occupancy.first_after(slot), (occupied > slot).then_some(occupied), "{slot}");
                 assert_eq!(occupancy.first_around(slot), (occupied != slot).then_some(occupied), "{slot}");
             }
             occupancy.remove(occupied);
-            assert_eq!(occupancy, Occupancy::default());
+            assert_eq!(occupancy, Occupancy::new(slots));
         }
     }
 
     #[test]
     fn of_several_slots_the_nearest_ahead_is_found() {
-        let mut occupancy = Occupancy::default();
-        for slot in [3, 64, 200] {
+        let mut occupancy = Occupancy::new(65_536);
+        for slot in [3, 64, 200, 4095, 4096, 60_000, 60_001] {
             occupancy.insert(slot);
         }
-        assert_eq!(occupancy.first_after(3), Some(64));
-        assert_eq!(occupancy.first_around(64), Some(200));
-        assert_eq!(occupancy.first_around(200), Some(3));
-        assert_eq!(occupancy.first_after(200), None);
+        for (slot, next) in
+            [(3, 64), (64, 200), (200, 4095), (4095, 4096), (4096, 60_000), (60_000, 60_001), (60_001, 3)]
+        {
+            assert_eq!(occupancy.first_around(slot), Some(next));
+        }
+        assert_eq!(occupancy.first_around(65_535), Some(3));
     }
 }

@@ -176,8 +176,8 @@ fn random_operations_end_as_in_the_model_across_the_wrap_with_idle_jumps_and_tin
         let start = (1 << 32) - 1 - (seed % 7) * 1_000 + (1 << 40);
         let places = if seed.is_multiple_of(2) { 8 } else { 300 };
         let mut pair = Pair::new(seed, start, places);
-        // The walk through every list is what takes miri long.
-        let often = if cfg!(miri) { 20 } else { 1 };
+        // The walk through every list is what takes long.
+        let often = if cfg!(miri) { 100 } else { 20 };
         for operation in 0..operations {
             pair.operate();
             if operation % often == 0 {
@@ -230,9 +230,9 @@ fn days_of_nothing_are_skipped_without_examining_anything_but_what_lies_there() 
     let day = 86_400_000;
     cells.file(&mut wheel, 0, Tick::new(20 * day + 12_345));
     let mut due = 0;
-    // One cascade on each level on the way, nothing else: four looks for twenty days.
+    // One cascade on each level on the way, nothing else: three looks for twenty days.
     assert_eq!(wheel.advance(&cells, Tick::new(20 * day + 12_344), 64, |_| due += 1), Progress::Done);
-    assert!(cells.examined.get() <= 3, "{}", cells.examined.get());
+    assert!(cells.examined.get() <= 2, "{}", cells.examined.get());
     wheel.advance(&cells, Tick::new(20 * day + 12_345), 64, |_| due += 1);
     assert_eq!((due, wheel.next_event()), (1, None));
 }
@@ -247,8 +247,8 @@ fn a_deadline_that_packets_keep_moving_costs_one_look_for_each_passed_one() {
         cells.deadlines[0].set(Tick::new(now + 100));
         wheel.advance(&cells, Tick::new(now), 64, |_| panic!("prolonged, but due"));
     }
-    // 1,000 packets: a look every 100 ms, and as many cascades at most.
-    assert!(cells.examined.get() <= 20, "{}", cells.examined.get());
+    // 1,000 packets: a look every 100 ms.
+    assert!(cells.examined.get() <= 10, "{}", cells.examined.get());
 }
 
 #[test]
@@ -257,12 +257,12 @@ fn a_million_entries_due_together_are_handed_out_a_budget_at_a_time() {
     let cells = Cells::new(places as usize);
     let mut wheel = Wheel::new(&cells, Tick::new(77));
     for place in 0..places {
-        cells.file(&mut wheel, place, Tick::new(60_077));
+        cells.file(&mut wheel, place, Tick::new(70_077));
     }
-    // The cascade at 59,904 moves them; it is bounded like everything else.
+    // The cascade at 65,536 moves them; it is bounded like everything else.
     let mut due = 0;
     let mut calls = 0;
-    while wheel.advance(&cells, Tick::new(60_000), budget, |_| due += 1) == Progress::Behind {
+    while wheel.advance(&cells, Tick::new(70_000), budget, |_| due += 1) == Progress::Behind {
         assert_eq!(cells.examined.replace(0), budget);
         calls += 1;
     }
@@ -270,7 +270,7 @@ fn a_million_entries_due_together_are_handed_out_a_budget_at_a_time() {
     cells.examined.set(0);
     loop {
         let before = due;
-        let progress = wheel.advance(&cells, Tick::new(60_077), budget, |_| due += 1);
+        let progress = wheel.advance(&cells, Tick::new(70_077), budget, |_| due += 1);
         assert!(cells.examined.replace(0) <= budget);
         assert!(due - before <= budget);
         if progress == Progress::Done {
@@ -295,24 +295,24 @@ fn what_is_filed_and_unfiled_in_the_middle_of_a_slot_is_neither_lost_nor_seen_tw
     let cells = Cells::new(8);
     let mut wheel = Wheel::new(&cells, Tick::new(0));
     for place in 0..6 {
-        cells.file(&mut wheel, place, Tick::new(300));
+        cells.file(&mut wheel, place, Tick::new(65_600));
     }
     let mut due = Vec::new();
-    assert_eq!(wheel.advance(&cells, Tick::new(5_000), 2, |place| due.push(place)), Progress::Behind);
-    assert_eq!(wheel.behind(Tick::new(5_000)), Span::from_milliseconds(5_000 - 256));
+    assert_eq!(wheel.advance(&cells, Tick::new(70_000), 2, |place| due.push(place)), Progress::Behind);
+    assert_eq!(wheel.behind(Tick::new(70_000)), Span::from_milliseconds(70_000 - 65_536));
     // One of those left goes, one moves far ahead, one comes long passed, one comes between hand and now.
     let left: Vec<u32> = (0..6).filter(|place| !due.contains(place)).collect();
     assert!(wheel.unfile(&cells, left[0]));
-    cells.deadlines[left[1] as usize].set(Tick::new(9_000));
-    wheel.refile(&cells, left[1], Tick::new(9_000));
+    cells.deadlines[left[1] as usize].set(Tick::new(140_000));
+    wheel.refile(&cells, left[1], Tick::new(140_000));
     cells.file(&mut wheel, 6, Tick::new(u32::MAX - 5));
-    cells.file(&mut wheel, 7, Tick::new(4_000));
-    assert_eq!(wheel.advance(&cells, Tick::new(5_000), 64, |place| due.push(place)), Progress::Done);
+    cells.file(&mut wheel, 7, Tick::new(69_000));
+    assert_eq!(wheel.advance(&cells, Tick::new(70_000), 64, |place| due.push(place)), Progress::Done);
     due.sort_unstable();
     let mut expected: Vec<u32> = (0..8).filter(|place| !left[..2].contains(place)).collect();
     expected.sort_unstable();
     assert_eq!(due, expected);
-    wheel.advance(&cells, Tick::new(9_000), 64, |place| due.push(place));
+    wheel.advance(&cells, Tick::new(140_000), 64, |place| due.push(place));
     assert_eq!(due.last(), Some(&left[1]));
 }
 

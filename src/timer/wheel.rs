@@ -1,24 +1,33 @@
 //! The wheel: its hand, its occupancy, and how entries move.
 
 use super::occupancy::Occupancy;
-use super::{Links, NONE, SLOTS, Storage};
+use super::{Links, MAX_PLACE, NONE, SLOTS, Storage};
 use crate::time::{Span, Tick};
 
-/// Bits of a tick that one level tells apart.
-const LEVEL_BITS: u32 = 8;
-/// How many levels there are.
-const LEVELS: usize = 4;
-/// The level whose slots are taken all round.
-const TOP: usize = LEVELS - 1;
-/// Slots of one level.
-const LEVEL_SLOTS: usize = 1 << LEVEL_BITS;
+/// A level of the wheel.
+struct Level {
+    /// How many of a tick's lower bits it does not tell apart.
+    shift: u32,
+    /// How many slots it has: a power of two.
+    slots: u32,
+    /// The number of its first slot among all.
+    first: usize,
+}
+
+/// The levels, lowest first: their slots' bits make up a tick.
+const LEVELS: [Level; 3] = [
+    Level { shift: 0, slots: 1 << 16, first: 0 },
+    Level { shift: 16, slots: 1 << 8, first: 1 << 16 },
+    Level { shift: 24, slots: 1 << 8, first: (1 << 16) + (1 << 8) },
+];
 /// In `Links::previous`: what follows is a slot, not a place.
 const IS_SLOT: u32 = 1 << 31;
 /// The farthest ahead of the hand that an entry is filed. What is due later (possible only while the wheel
 /// is behind) is looked at here and filed again: on the way round no slot ever stands for two ticks.
 const REACH: u32 = i32::MAX as u32;
 
-const _: () = assert!(SLOTS == LEVELS * LEVEL_SLOTS && LEVELS as u32 * LEVEL_BITS == u32::BITS);
+const _: () = assert!(SLOTS == LEVELS[2].first + LEVELS[2].slots as usize);
+const _: () = assert!(LEVELS[2].shift + LEVELS[2].slots.trailing_zeros() == u32::BITS);
 
 /// How an [`Wheel::advance`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,44 +41,52 @@ pub enum Progress {
 /// The timing wheel: see the [module](super) for the picture and who may call it.
 ///
 /// Kept at every moment: all entries lie at the hand or ahead of it; the slot that the hand stands in is
-/// empty on levels 1 to 3, but while a cascade of it is not finished.
+/// empty on the upper levels, but while a cascade of it is not finished.
 #[derive(Debug, Clone)]
 pub struct Wheel {
     /// The tick at which the wheel has arrived: everything before it has been handed out.
     hand: Tick,
     /// The latest `now` that it was told: what lies after it is in the future.
     now: Tick,
-    occupancy: [Occupancy; LEVELS],
+    occupancy: [Occupancy; LEVELS.len()],
 }
 
 /// A slot by its level and its number there.
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     level: usize,
-    number: u8,
+    number: usize,
 }
 
 impl Slot {
+    /// The slot of `level` in which `tick` lies.
+    const fn of(tick: Tick, level: usize) -> Slot {
+        let Level { shift, slots, .. } = LEVELS[level];
+        Slot { level, number: (tick.number() >> shift & (slots - 1)) as usize }
+    }
+
     /// The number under which the storage knows it.
     const fn index(self) -> usize {
-        self.level * LEVEL_SLOTS + self.number as usize
+        LEVELS[self.level].first + self.number
     }
 
     /// The slot that the first entry of a list names in `previous`.
     const fn of_link(previous: u32) -> Slot {
-        let index = previous as usize % SLOTS;
-        Slot { level: index / LEVEL_SLOTS, number: (index % LEVEL_SLOTS) as u8 }
+        let index = (previous & !IS_SLOT) as usize;
+        let level = if index < LEVELS[1].first {
+            0
+        } else if index < LEVELS[2].first {
+            1
+        } else {
+            2
+        };
+        Slot { level, number: index - LEVELS[level].first }
     }
 
     /// What the first entry of this slot's list has in `previous`.
     const fn as_link(self) -> u32 {
         IS_SLOT | self.index() as u32
     }
-}
-
-/// The byte of `tick` that selects its slot on `level`.
-const fn digit(tick: Tick, level: usize) -> u8 {
-    (tick.number() >> (level as u32 * LEVEL_BITS)) as u8
 }
 
 impl Wheel {
@@ -79,7 +96,7 @@ impl Wheel {
         for slot in 0..SLOTS {
             storage.set_head(slot, NONE);
         }
-        Wheel { hand: now, now, occupancy: [Occupancy::default(); LEVELS] }
+        Wheel { hand: now, now, occupancy: LEVELS.map(|level| Occupancy::new(level.slots as usize)) }
     }
 
     /// Files `place`, which is not filed and at most [`MAX_PLACE`](super::MAX_PLACE), to be looked at when
@@ -201,35 +218,40 @@ impl Wheel {
             from_hand.min(REACH)
         };
         let stop = self.hand.after(Span::from_milliseconds(ahead));
-        // The highest byte in which it differs from the hand decides the level.
-        let difference = stop.number() ^ self.hand.number();
-        let level = (difference.checked_ilog2().unwrap_or(0) / LEVEL_BITS) as usize;
-        Slot { level, number: digit(stop, level) }
+        // The lowest level on which it lies less than once around, so in no slot that stands for another tick.
+        let middle = LEVELS[1].shift;
+        let slots_ahead =
+            (stop.number() >> middle).wrapping_sub(self.hand.number() >> middle) & (u32::MAX >> middle);
+        let level = if ahead < LEVELS[0].slots {
+            0
+        } else if slots_ahead < LEVELS[1].slots {
+            1
+        } else {
+            2
+        };
+        Slot::of(stop, level)
     }
 
     /// The occupied slot that the hand stands in: a cascade to be finished first, then what is due.
     fn slot_at_hand(&self) -> Option<Slot> {
-        (0..LEVELS)
+        (0..LEVELS.len())
             .rev()
-            .map(|level| Slot { level, number: digit(self.hand, level) })
+            .map(|level| Slot::of(self.hand, level))
             .find(|slot| self.occupancy[slot.level].contains(slot.number))
     }
 
     /// The first tick after the hand at which an occupied slot begins.
     fn next_stop(&self) -> Option<Tick> {
         let hand = self.hand.number();
-        for (level, occupancy) in self.occupancy.iter().enumerate() {
-            let number = digit(self.hand, level);
-            let found =
-                if level == TOP { occupancy.first_around(number) } else { occupancy.first_after(number) };
-            if let Some(found) = found {
-                let shift = level as u32 * LEVEL_BITS;
-                // The bytes above the level's own are the hand's; those below are zero.
-                let above = u32::MAX.checked_shl(shift + LEVEL_BITS).unwrap_or(0) & hand;
-                return Some(Tick::new(above | u32::from(found) << shift));
-            }
-        }
-        None
+        let stops =
+            LEVELS.iter().zip(&self.occupancy).enumerate().filter_map(|(number, (level, occupancy))| {
+                let at_hand = Slot::of(self.hand, number).number;
+                let found = occupancy.first_around(at_hand)?;
+                let slots_ahead = found.wrapping_sub(at_hand) as u32 & (level.slots - 1);
+                // A slot begins where all lower bits are zero.
+                Some(((hand >> level.shift).wrapping_add(slots_ahead) << level.shift).wrapping_sub(hand))
+            });
+        stops.min().map(|ahead| Tick::new(hand.wrapping_add(ahead)))
     }
 
     /// Takes the first entry off `slot`, where the hand stands: it is due, or filed again farther on or
@@ -237,6 +259,10 @@ impl Wheel {
     #[inline]
     fn examine(&mut self, storage: &impl Storage, slot: Slot, due: &mut impl FnMut(u32)) {
         let place = storage.head(slot.index());
+        // Its deadline arrives while the place before it is looked at.
+        if let Links { next: following @ 0..=MAX_PLACE, .. } = storage.links(place) {
+            storage.prefetch(following);
+        }
         self.unfile(storage, place);
         let deadline = storage.deadline(place);
         if deadline.has_passed(self.now) {
