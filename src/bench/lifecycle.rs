@@ -95,15 +95,16 @@ impl Lifecycle {
     /// Writes the next burst; returns how many connections it begins.
     #[inline]
     fn write(&mut self) -> usize {
-        let mut new = 0;
-        self.engine.frames.begin();
-        for _ in 0..BURST {
-            let Some((number, step)) = self.stream.next() else { continue };
+        let (mut new, mut completed) = (0, 0);
+        let (stream, frames) = (&mut self.stream, &mut self.engine.frames);
+        let segments = (0..BURST).filter_map(|_| stream.next()).map(|(number, step)| {
             new += usize::from(step == 0);
-            self.completed += u64::from(step == WHOLE.len() - 1);
+            completed += u64::from(step == WHOLE.len() - 1);
             // Numbers come round after 2^32 connections, long after the last one with that number.
-            self.engine.frames.write(Version::V4, Flow(number as u32), WHOLE[step]);
-        }
+            (Flow(number as u32), WHOLE[step])
+        });
+        frames.write_burst(Version::V4, segments);
+        self.completed += completed;
         new
     }
 }
