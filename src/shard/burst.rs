@@ -17,7 +17,7 @@ use arrayvec::ArrayVec;
 
 use super::{Arrival, BURST, key, key_of};
 use crate::table::{Hash, Index, Key, Table};
-use crate::wire::{self, Ack, Checks, Packet, Plain, Seq, protocol};
+use crate::wire::{self, Ack, Checks, Control, Packet, Plain, Seq, protocol};
 
 /// One packet of a burst.
 #[derive(Clone, Copy)]
@@ -40,7 +40,7 @@ impl<'a> Slot<'a> {
     pub(super) const EMPTY: Slot<'static> = Slot {
         key: Key::v4((0, 0), (0, 0), 0, 0),
         hash: Hash::NOBODYS,
-        ack: Ack { seq: Seq(0), ack: Seq(0), payload: 0, window: 0 },
+        ack: Ack { seq: Seq(0), ack: Seq(0), payload: 0, control: Control::NONE },
         length: 0,
         candidate: Index::NOWHERE,
         other: 0,

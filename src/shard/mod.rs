@@ -304,6 +304,9 @@ impl Shard {
             if let Some(subject) = self.plain(slot, arrival, now) {
                 *verdict = Verdict::accept(Class::Established, subject);
                 plain += 1;
+            } else if let Some(subject) = self.orderly(slot, arrival, now, observer) {
+                *verdict = Verdict::accept(Class::Established, subject);
+                plain += 1;
             } else {
                 let packet = burst.packet(slot, arrival, self.settings.checks);
                 *verdict = self.judge(&packet, slot.hash, arrival, now, observer);
@@ -316,11 +319,29 @@ impl Shard {
     /// supposed to be. `None` where it takes more.
     #[inline(always)]
     fn plain(&self, slot: &Slot<'_>, arrival: &Arrival<'_>, now: Tick) -> Option<Subject> {
-        let direction = direction_of(self.table.matches(slot.candidate, &slot.key)?);
-        if !self.comes_by_its_port(slot.candidate, direction, &arrival.admission) {
-            return None;
-        }
+        let direction = self.direction_of_its(slot, arrival)?;
         self.plain_segment(slot, direction, arrival.at, now)
+    }
+
+    /// The same of a segment that opens or closes its connection as it should.
+    // A function of its own, though it looks for the connection again: the hot path keeps its registers.
+    #[inline(never)]
+    fn orderly<O: Observer>(
+        &mut self,
+        slot: &Slot<'_>,
+        arrival: &Arrival<'_>,
+        now: Tick,
+        observer: &mut O,
+    ) -> Option<Subject> {
+        let direction = self.direction_of_its(slot, arrival)?;
+        self.orderly_segment(slot, direction, arrival.at, now, observer)
+    }
+
+    /// The way of a segment whose connection is where it was supposed to be, if it came in by the right port.
+    #[inline(always)]
+    fn direction_of_its(&self, slot: &Slot<'_>, arrival: &Arrival<'_>) -> Option<Direction> {
+        let direction = direction_of(self.table.matches(slot.candidate, &slot.key)?);
+        self.comes_by_its_port(slot.candidate, direction, &arrival.admission).then_some(direction)
     }
 
     /// Any packet's verdict.

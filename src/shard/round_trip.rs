@@ -10,7 +10,7 @@
 
 use crate::table::Index;
 use crate::tcp;
-use crate::time::{Span, Tick};
+use crate::time::{Span, Tick, Time};
 
 use super::Shard;
 
@@ -44,9 +44,18 @@ impl Shard {
     /// Decides, as the connection enters TIME_WAIT, whether its round trip counts: not of one that lived for MSL, nor
     /// where nobody knows how long it lived.
     pub(super) fn settle_round_trip(&self, index: Index, is_picked_up: bool) {
-        if is_picked_up || self.record(index).lived() >= self.settings.tcp.timeouts.msl {
+        if is_picked_up || self.lived(index) >= self.settings.tcp.timeouts.msl {
             self.table.connection(index).write(|writer| writer.set_round_trip(NONE));
         }
+    }
+
+    /// How long a connection has lived, from its first packet to its newest.
+    fn lived(&self, index: Index) -> Span {
+        let connection = self.table.connection(index);
+        let [started, last_seen] = [connection.started(), connection.last_seen()].map(Time::microseconds);
+        // Of either only the lower 48 bits are kept. A capture's clock may have gone back since.
+        let microseconds = (last_seen.wrapping_sub(started) << 16).cast_signed() >> 16;
+        Span::from_milliseconds(u32::try_from(microseconds.max(0) / 1000).unwrap_or(u32::MAX))
     }
 
     /// Says of a connection that begins in mid-stream, or takes its tuple back, that nobody knows how long it lived.

@@ -9,6 +9,15 @@ use crate::tcp::{self, Accepted, Judgement, Opening, Rearm, Situation, State, Ti
 use crate::time::{Tick, Time};
 use crate::wire::{Direction, Packet, Segment};
 
+/// What a segment does to its connection.
+struct Moved {
+    before: tcp::Connection,
+    after: tcp::Connection,
+    /// See [`Accepted::note`].
+    note: Tick,
+    rearm: Rearm,
+}
+
 impl Shard {
     /// A segment that only moves the windows of an open connection, committed. `None` where it takes more.
     #[inline(always)]
@@ -35,6 +44,28 @@ impl Shard {
         });
         let states = Some([State::Established; 2]);
         Some(Subject { id: connection.id(), direction, states })
+    }
+
+    /// A segment in order that opens or closes its connection, committed. `None` where it takes more.
+    #[inline(always)]
+    pub(super) fn orderly_segment<O: Observer>(
+        &mut self,
+        slot: &Slot<'_>,
+        direction: Direction,
+        at: Time,
+        now: Tick,
+        observer: &mut O,
+    ) -> Option<Subject> {
+        let index = slot.candidate;
+        let connection = self.table.connection(index);
+        if connection.deadline().has_passed(now) {
+            return None;
+        }
+        let before = tcp::Connection::from_words(connection.tracker());
+        let step = tcp::judge_orderly(&before, direction, &slot.ack, &self.settings.tcp, now)?;
+        let note = if slot.ack.control.has_fin() { now } else { Tick::new(connection.note()) };
+        let moved = Moved { before, after: step.connection, note, rearm: step.rearm };
+        Some(self.write_down(index, direction, &moved, slot.length, (now, at), observer))
     }
 
     /// Any segment, with or without a connection.
@@ -119,26 +150,42 @@ impl Shard {
         context: Context,
         observer: &mut O,
     ) -> Verdict {
-        let mut next = accepted.connection;
-        self.keep_irregular(index, &mut next, &accepted.irregular);
-        self.note_round_trip(index, before, &next, accepted.note, context.now);
-        self.table.connection(index).write(|writer| {
-            writer.set_tracker(&next.words());
-            writer.set_note(accepted.note.number());
-            writer.count(sense_of(direction), u64::from(length), context.at.microseconds());
-        });
-        let (before, after) = (before.marks.states(), next.marks.states());
-        if after.contains(&State::TimeWait) && !before.contains(&State::TimeWait) {
-            self.settle_round_trip(index, next.marks.is_picked_up());
-        }
-        self.rearm(index, accepted.rearm, context);
+        let mut after = accepted.connection;
+        self.keep_irregular(index, &mut after, &accepted.irregular);
+        let moved = Moved { before: *before, after, note: accepted.note, rearm: accepted.rearm };
+        let clock = (context.now, context.at);
+        let subject = self.write_down(index, direction, &moved, length, clock, observer);
+        Verdict { reason: accepted.remark.map(Reason::Tcp), ..Verdict::accept(Class::Established, subject) }
+    }
 
-        let subject = self.subject(index, direction);
+    /// Writes down how a segment of `length` bytes, come at `clock`, has moved its connection, and tells it.
+    fn write_down<O: Observer>(
+        &mut self,
+        index: Index,
+        direction: Direction,
+        moved: &Moved,
+        length: u32,
+        (now, at): (Tick, Time),
+        observer: &mut O,
+    ) -> Subject {
+        self.note_round_trip(index, &moved.before, &moved.after, moved.note, now);
+        let connection = self.table.connection(index);
+        connection.write(|writer| {
+            writer.set_tracker(&moved.after.words());
+            writer.set_note(moved.note.number());
+            writer.count(sense_of(direction), u64::from(length), at.microseconds());
+        });
+        let id = connection.id();
+        let (before, after) = (moved.before.marks.states(), moved.after.marks.states());
+        if after.contains(&State::TimeWait) && !before.contains(&State::TimeWait) {
+            self.settle_round_trip(index, moved.after.marks.is_picked_up());
+        }
+        self.rearm(index, moved.rearm, now);
         if before != after {
             self.tell_changed(index, before, after, observer);
+            self.account_time_wait(index, before, after, observer);
         }
-        self.account_time_wait(index, before, after, observer);
-        Verdict { reason: accepted.remark.map(Reason::Tcp), ..Verdict::accept(Class::Established, subject) }
+        Subject { id, direction, states: Some(after) }
     }
 
     /// Begins a connection by the segment that `opening` was made from.
@@ -184,16 +231,16 @@ impl Shard {
     }
 
     /// Starts, shortens or keeps the timer.
-    fn rearm(&mut self, index: Index, rearm: Rearm, context: Context) {
+    fn rearm(&mut self, index: Index, rearm: Rearm, now: Tick) {
         let connection = self.table.connection(index);
         let deadline = match rearm {
             Rearm::Keep => return,
             Rearm::Start(Timer::TimeWait) => {
-                context.now.after(tcp::time_wait_span(&self.settings.tcp, self.round_trip(index)))
+                now.after(tcp::time_wait_span(&self.settings.tcp, self.round_trip(index)))
             }
-            Rearm::Start(timer) => context.now.after(timer.span(&self.settings.tcp.timeouts)),
+            Rearm::Start(timer) => now.after(timer.span(&self.settings.tcp.timeouts)),
             Rearm::AtMost(span) => {
-                let sooner = context.now.after(span);
+                let sooner = now.after(span);
                 if !sooner.is_before(connection.deadline()) {
                     return;
                 }

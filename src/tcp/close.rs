@@ -14,11 +14,11 @@ use crate::wire::{Direction, Flags, Segment, Seq};
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct News {
     /// Payload beyond what its sender had sent, or that was missing before that.
-    data: bool,
+    pub(super) data: bool,
     /// An acknowledgement beyond what its sender had acknowledged.
-    ack: bool,
+    pub(super) ack: bool,
     /// A FIN that had been sent before.
-    repeated_fin: bool,
+    pub(super) repeated_fin: bool,
 }
 
 /// Moves both endpoints by a segment with ACK that fits, and says what was new about it.

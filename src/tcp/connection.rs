@@ -160,6 +160,14 @@ impl Marks {
         self.flag(bit::HOLE | bit::HOLE << bit::HALF | bit::REMEMBERS)
     }
 
+    /// Whether nothing was lost or repeated, remembered or reset, and nothing is unknown.
+    #[inline]
+    pub(super) const fn are_orderly(self) -> bool {
+        const ONCE: u32 = bit::REMEMBERS | bit::RESET | bit::RESPONDER_UNSEEN | bit::PICKED_UP;
+        const EACH: u32 = bit::HOLE | 3 << bit::FIN_REPEATS;
+        !self.flag(ONCE | EACH | EACH << bit::HALF)
+    }
+
     /// Forgets what only an [`super::Irregular`] could tell, where there was no room to keep one: a stream
     /// with a hole then counts as received as far as its receiver acknowledges.
     pub fn without_irregular(mut self) -> Marks {

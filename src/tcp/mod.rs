@@ -1,7 +1,7 @@
 //! TCP from the middle of the path: both endpoints' states, windows, and the judgement of segments.
 //!
 //! Pure functions over small values: no clock, no memory, no packet bytes but a segment's numbers. The
-//! shard asks [`judge_plain`] and [`judge`] about a segment of a known connection and [`begin`] about one
+//! shard asks [`judge_plain`], [`judge_orderly`] and [`judge`] about a segment of a known connection and [`begin`] about one
 //! without, and writes down what they answer.
 //!
 //! ```text
@@ -21,6 +21,7 @@
 //! | `open`, `close`, `reset`, `reuse` | what begins, moves, aborts and replaces a connection |
 //! | `judge` | puts these together |
 //! | `plain` | the same for nearly every segment, in a few comparisons |
+//! | `orderly` | the same for one that opens or closes as it should |
 //! | `timer` | which timer governs |
 //! | `policy`, `refusal` | what the operator decides; why a segment is refused |
 //! | `detail` | the numbers behind a refusal, for whoever asks afterwards |
@@ -31,6 +32,7 @@ mod detail;
 mod irregular;
 mod judge;
 mod open;
+mod orderly;
 mod plain;
 mod policy;
 mod refusal;
@@ -50,6 +52,7 @@ pub use detail::{Bounds, Detail, bounds, detail};
 pub use irregular::{Irregular, Kind as RememberedKind, Remembered, Rival, Stream, known_streams};
 pub use judge::{Accepted, Judgement, Situation, judge};
 pub use open::{Opening, begin};
+pub use orderly::{Step, judge_orderly};
 pub use plain::{Moved, judge_plain};
 pub use policy::{InexactRst, Policy, TimeWaitOverflow, TimeWaitReuse, Timeouts};
 pub use refusal::Refusal;

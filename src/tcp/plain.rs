@@ -36,33 +36,37 @@ pub struct Moved {
 pub fn judge_plain(own: Half, other: Half, segment: &Ack) -> Option<Moved> {
     let (sender, receiver) = (own.peer(), other.peer());
     // Each difference has its highest bit set where the first number lies before the second: so there is one branch
-    // and not three.
-    let outside = sender.limit.plus(1).offset_from(segment.end())
+    // and not four.
+    let outside = sender.limit.plus(1).offset_from(segment.data_end())
         | segment.ack.offset_from(sender.ack)
-        | receiver.end.offset_from(segment.ack);
+        | receiver.end.offset_from(segment.ack)
+        | segment.control.fin_highest();
     if segment.seq != sender.end || outside >> 31 != 0 || !own.is_plain_with(other) {
         return judge_out_of_order(own, other, segment);
     }
-    Some(moved(own, other, segment, Peer { end: segment.end(), ack: segment.ack, ..sender }))
+    Some(moved(own, other, segment, Peer { end: segment.data_end(), ack: segment.ack, ..sender }))
 }
 
 /// As [`judge_plain`], for a segment that was sent before, or was overtaken.
 #[cold]
 #[inline(never)]
 fn judge_out_of_order(own: Half, other: Half, segment: &Ack) -> Option<Moved> {
+    if segment.control.has_fin() || !own.is_plain_with(other) {
+        return None;
+    }
     let (sender, receiver) = (own.peer(), other.peer());
     // As `window::check`, for a segment that opens no hole.
     let receiver_window = (u32::from(receiver.window) << other.scale()).max(1);
     let sender_window = (u32::from(sender.window) << own.scale()).max(1);
     let outside = segment.seq.offset_from(sender.end.minus(receiver_window))
         | sender.end.offset_from(segment.seq)
-        | sender.limit.plus(1).offset_from(segment.end())
+        | sender.limit.plus(1).offset_from(segment.data_end())
         | segment.ack.offset_from(sender.ack.minus(sender_window))
         | receiver.end.offset_from(segment.ack);
-    if outside >> 31 != 0 || !own.is_plain_with(other) {
+    if outside >> 31 != 0 {
         return None;
     }
-    let (end, ack) = (sender.end.max(segment.end()), sender.ack.max(segment.ack));
+    let (end, ack) = (sender.end.max(segment.data_end()), sender.ack.max(segment.ack));
     Some(moved(own, other, segment, Peer { end, ack, ..sender }))
 }
 
@@ -70,8 +74,8 @@ fn judge_out_of_order(own: Half, other: Half, segment: &Ack) -> Option<Moved> {
 #[inline(always)]
 fn moved(own: Half, other: Half, segment: &Ack, sender: Peer) -> Moved {
     let receiver = other.peer();
-    let sender = Peer { window: sender.window.max(segment.window), ..sender };
-    let right_edge = segment.ack.plus(u32::from(segment.window) << own.scale());
+    let sender = Peer { window: sender.window.max(segment.control.window()), ..sender };
+    let right_edge = segment.ack.plus(u32::from(segment.control.window()) << own.scale());
     let receiver = Peer { limit: receiver.limit.max(right_edge), ..receiver };
     Moved { own: own.with(&sender), other_reach: other.with(&receiver).reach }
 }

@@ -96,7 +96,19 @@ impl State {
     /// The state with this number; a number that is none counts as CLOSED.
     #[inline]
     pub const fn from_number(number: u8) -> State {
-        if (number as usize) < State::ALL.len() { State::ALL[number as usize] } else { State::Closed }
+        match number {
+            1 => State::Listen,
+            2 => State::SynSent,
+            3 => State::SynReceived,
+            4 => State::Established,
+            5 => State::FinWait1,
+            6 => State::FinWait2,
+            7 => State::CloseWait,
+            8 => State::Closing,
+            9 => State::LastAck,
+            10 => State::TimeWait,
+            _ => State::Closed,
+        }
     }
 
     /// The name, as RFC 9293 writes it, with underscores.

@@ -35,19 +35,27 @@ pub enum Timer {
 impl Timer {
     /// The timer that governs `connection`.
     pub fn of(connection: &Connection) -> Timer {
+        let [originator, responder] = connection.marks.states();
+        let timer = BY_STATES[originator as usize][responder as usize];
+        if matches!(timer, Timer::FinTimeout) && connection.marks.has_data_since_fin() {
+            Timer::HalfClosed
+        } else {
+            timer
+        }
+    }
+
+    /// The timer that governs these states, as long as nothing was sent after the first FIN.
+    const fn of_states(originator: State, responder: State) -> Timer {
         use State::*;
-        let states = connection.marks.states();
-        let either = |state| states.contains(&state);
-        match states {
-            [SynSent, Listen] => Timer::SynSent,
-            [Established, Established] => Timer::Established,
-            [Closed, Closed] => Timer::Closed,
-            _ if either(SynReceived) => Timer::SynReceived,
-            _ if either(TimeWait) => Timer::TimeWait,
-            _ if either(Closing) => Timer::Closing,
-            _ if either(FinWait2) && connection.marks.has_data_since_fin() => Timer::HalfClosed,
-            _ if either(FinWait2) => Timer::FinTimeout,
-            _ if either(FinWait1) => Timer::FinWait1,
+        match (originator, responder) {
+            (SynSent, Listen) => Timer::SynSent,
+            (Established, Established) => Timer::Established,
+            (Closed, Closed) => Timer::Closed,
+            (SynReceived, _) | (_, SynReceived) => Timer::SynReceived,
+            (TimeWait, _) | (_, TimeWait) => Timer::TimeWait,
+            (Closing, _) | (_, Closing) => Timer::Closing,
+            (FinWait2, _) | (_, FinWait2) => Timer::FinTimeout,
+            (FinWait1, _) | (_, FinWait1) => Timer::FinWait1,
             // Nothing else can be reached; what could is about to end.
             _ => Timer::Closed,
         }
@@ -68,6 +76,18 @@ impl Timer {
         }
     }
 }
+
+/// [`Timer::of_states`], by the originator's state and the responder's.
+const BY_STATES: [[Timer; State::ALL.len()]; State::ALL.len()] = {
+    let mut table = [[Timer::Closed; State::ALL.len()]; State::ALL.len()];
+    let mut cell = 0;
+    while cell < State::ALL.len() * State::ALL.len() {
+        let (row, column) = (cell / State::ALL.len(), cell % State::ALL.len());
+        table[row][column] = Timer::of_states(State::ALL[row], State::ALL[column]);
+        cell += 1;
+    }
+    table
+};
 
 /// What a segment does to the running timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -36,7 +36,7 @@ pub use evidence::{Evidence, Layer, evidence, evidence_of_datagram};
 pub use parse::{Datagram, parse, parse_datagram};
 pub use partial::{Partial, partial_checksum};
 pub use plain::Plain;
-pub use tcp::{Ack, Flags, Options, Segment, Seq};
+pub use tcp::{Ack, Control, Flags, Options, Segment, Seq};
 
 /// What the frame begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

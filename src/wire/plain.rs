@@ -5,8 +5,8 @@
 //!  │ Ethernet 14 │ IPv4 20 or IPv6 40 │ TCP 20 │ options, payload │ padding
 //!  └────────────── one bounds check ──────────┘
 //!
-//!   ACK, with or without PSH and data ─► Plain   (what the hot path needs of it, and no more)
-//!   SYN, FIN, RST                     ─► Packet
+//!   ACK, with or without data and FIN ─► Plain   (what the hot path needs of it, and no more)
+//!   SYN, RST                          ─► Packet
 //! ```
 //!
 //! This is a shortcut, not another opinion: it answers only what `parse`'s long way would answer in the
@@ -15,7 +15,7 @@
 //! memory but the frame's. A test and the fuzzer hold both ways against each other.
 
 use super::checksum::Sum;
-use super::tcp::Ack;
+use super::tcp::{Ack, Control};
 use super::{Addresses, Checks, Frame, Link, Options, Packet, Ports, Segment, Transport, ip, protocol, tcp};
 
 const ETHERNET: usize = 14;
@@ -23,7 +23,7 @@ const V4: usize = 20;
 const V6: usize = 40;
 const TCP: usize = tcp::HEADER;
 
-/// A segment that bears data or an acknowledgement and none of SYN, FIN and RST, in a frame as plain as they
+/// A segment that bears an acknowledgement and neither SYN nor RST, in a frame as plain as they
 /// come: all that tracking it takes, in half the bytes of a [`Packet`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plain<'a> {
@@ -122,16 +122,6 @@ impl<'a> Layers<'a> {
         options.are_well_formed(0).then_some((options, (self.behind.len() - length) as u32))
     }
 
-    /// How many bytes of payload there are; none where the options are not well-formed.
-    #[inline(always)]
-    fn payload(&self) -> Option<u32> {
-        if tcp::header_length(self.tcp) == TCP {
-            Some(self.behind.len() as u32)
-        } else {
-            self.options().map(|(_, payload)| payload)
-        }
-    }
-
     /// Whether the checksums are right. A partial checksum may be right as well: the long way knows.
     #[inline(always)]
     fn are_right(&self, checks: Checks) -> bool {
@@ -164,10 +154,11 @@ impl<'a> Layers<'a> {
 
     #[inline(always)]
     fn plain(self, checks: Checks) -> Option<Plain<'a>> {
-        if !tcp::flags(self.tcp).are_of_ack() {
+        let control = Control::read(self.tcp);
+        if !control.flags().are_of_stream() {
             return None;
         }
-        let payload = self.payload()?;
+        let payload = if control.has_options() { self.options()?.1 } else { self.behind.len() as u32 };
         let ack = Ack::read(self.tcp, payload);
         let (addresses, length, ports) = (self.addresses, self.length, tcp::ports(self.tcp));
         self.are_right(checks).then_some(Plain { addresses, length, ports, ack })

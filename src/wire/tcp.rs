@@ -76,10 +76,10 @@ impl Flags {
         self.0 & other.0 == other.0
     }
 
-    /// Whether there is an ACK and none of SYN, FIN and RST.
+    /// Whether there is an ACK and neither SYN nor RST, as on all segments between a handshake and an abort.
     #[inline(always)]
-    pub const fn are_of_ack(self) -> bool {
-        self.0 & (Flags::SYN.0 | Flags::FIN.0 | Flags::RST.0 | Flags::ACK.0) == Flags::ACK.0
+    pub const fn are_of_stream(self) -> bool {
+        self.0 & (Flags::SYN.0 | Flags::RST.0 | Flags::ACK.0) == Flags::ACK.0
     }
 }
 
@@ -112,7 +112,7 @@ impl Segment<'_> {
     }
 }
 
-/// The numbers of a segment that bears an acknowledgement and neither SYN, FIN nor RST.
+/// The numbers of a segment that bears an acknowledgement and neither SYN nor RST.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ack {
     /// The sequence number of the first byte.
@@ -121,32 +121,95 @@ pub struct Ack {
     pub ack: Seq,
     /// Bytes of payload.
     pub payload: u32,
+    /// The header's fourth word: its length, the control bits and the window.
+    pub control: Control,
+}
+
+/// The fourth 32-bit word of a TCP header.
+///
+/// ```text
+///   31   28        21         16                             0
+///   ├────┼─────────┼──────────┼──────────────────────────────┤
+///   │ length in    │ URG … FIN│ window                       │
+///   │ words        │          │                              │
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Control(u32);
+
+impl Control {
+    #[inline(always)]
+    pub(super) fn read(header: &[u8; HEADER]) -> Control {
+        let [_, _, _, _, _, _, _, _, _, _, _, _, c0, c1, w0, w1, ..] = *header;
+        Control(u32::from_be_bytes([c0, c1, w0, w1]))
+    }
+
+    /// Of a header without anything.
+    pub const NONE: Control = Control(0);
+
+    const fn of(segment: &Segment<'_>) -> Control {
+        let length = ((HEADER + segment.options.0.len()) / 4) as u32;
+        Control(length << 28 | (segment.flags.0 as u32) << 16 | segment.window as u32)
+    }
+
+    #[inline(always)]
+    pub(super) const fn flags(self) -> Flags {
+        Flags((self.0 >> 16) as u8)
+    }
+
     /// The window field, not scaled.
-    pub window: u16,
+    #[inline(always)]
+    pub const fn window(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// Whether there is a FIN.
+    #[inline(always)]
+    pub const fn has_fin(self) -> bool {
+        self.flags().has(Flags::FIN)
+    }
+
+    /// The FIN as the highest bit of a number, where the lower ones say nothing.
+    #[inline(always)]
+    pub const fn fin_highest(self) -> u32 {
+        self.0 << 15
+    }
+
+    /// Whether there are options.
+    #[inline(always)]
+    pub const fn has_options(self) -> bool {
+        self.0 >> 28 != (HEADER / 4) as u32
+    }
 }
 
 impl Ack {
-    /// The sequence number after the segment's last.
+    /// The sequence number after its payload.
+    #[inline(always)]
+    pub const fn data_end(&self) -> Seq {
+        self.seq.plus(self.payload)
+    }
+
+    /// The sequence number after the segment's last, FIN included.
     #[inline(always)]
     pub const fn end(&self) -> Seq {
-        self.seq.plus(self.payload)
+        self.data_end().plus(self.control.has_fin() as u32)
     }
 
     /// A segment's numbers, if it is one of these.
     pub const fn of(segment: &Segment<'_>) -> Option<Ack> {
-        let Segment { seq, ack, window, payload, .. } = *segment;
-        if segment.flags.are_of_ack() { Some(Ack { seq, ack, payload, window }) } else { None }
+        let Segment { seq, ack, payload, .. } = *segment;
+        let numbers = Ack { seq, ack, payload, control: Control::of(segment) };
+        if segment.flags.are_of_stream() { Some(numbers) } else { None }
     }
 
     /// Reads the numbers of a header; `payload` is the stated payload's length in bytes.
     #[inline(always)]
     pub(super) fn read(header: &[u8; HEADER], payload: u32) -> Ack {
-        let [_, _, _, _, s0, s1, s2, s3, a0, a1, a2, a3, _, _, w0, w1, ..] = *header;
+        let [_, _, _, _, s0, s1, s2, s3, a0, a1, a2, a3, ..] = *header;
         Ack {
             seq: Seq(u32::from_be_bytes([s0, s1, s2, s3])),
             ack: Seq(u32::from_be_bytes([a0, a1, a2, a3])),
             payload,
-            window: u16::from_be_bytes([w0, w1]),
+            control: Control::read(header),
         }
     }
 }
@@ -254,12 +317,6 @@ impl<'a> Segment<'a> {
             options,
         }
     }
-}
-
-/// The flags of a header.
-#[inline(always)]
-pub(super) const fn flags(header: &[u8; HEADER]) -> Flags {
-    Flags(header[13])
 }
 
 /// The ports of a header.

@@ -5,6 +5,8 @@
 //!            ┌ no entry ─► begin ───────────────► Opening ─┐
 //!  segment ──┤                                             ├─► Entry
 //!            └ an entry ─► judge_plain ─► judge ─► Accepted┘
+//!                                           ╎
+//!                           judge_orderly ╌╌┘ the same, where it answers
 //! ```
 //!
 //! A state of the search is one connection and not a table, so three things that stand in src/shard are repeated
@@ -18,7 +20,7 @@
 
 use lastack::tcp::{self, Connection, Irregular, Judgement, Opening, Policy, Refusal, Situation, State};
 use lastack::time::Tick;
-use lastack::wire::{Direction, Flags, Options, Seq};
+use lastack::wire::{Ack, Direction, Flags, Options, Seq};
 
 use super::endpoint::WINDOW;
 use super::segment::{Segment, Side};
@@ -120,6 +122,21 @@ fn on_the_wire(segment: &Segment) -> lastack::wire::Segment<'static> {
     }
 }
 
+/// Where the short way for segments in order answers, it answers what the long one does: so the shard may ask it first.
+fn hold_orderly_against(
+    situation: &Situation<'_>,
+    segment: &lastack::wire::Segment<'_>,
+    judgement: &Judgement,
+) {
+    let Situation { connection, direction, policy, now, .. } = *situation;
+    let orderly =
+        Ack::of(segment).and_then(|ack| tcp::judge_orderly(connection, direction, &ack, policy, now));
+    let Some(step) = orderly else { return };
+    let Judgement::Accept(accepted) = judgement else { panic!("orderly, but {judgement:?}: {segment:?}") };
+    assert_eq!((step.connection, step.rearm), (accepted.connection, accepted.rearm), "{segment:?}");
+    assert_eq!((accepted.note, accepted.remark), (now, None));
+}
+
 impl Tracker {
     /// A segment of `sender` arrives.
     pub fn judge(&mut self, sender: Side, segment: &Segment, policy: &Policy) -> Outcome {
@@ -147,7 +164,9 @@ impl Tracker {
             policy,
             now: NOW,
         };
-        match tcp::judge(&situation, &segment) {
+        let judgement = tcp::judge(&situation, &segment);
+        hold_orderly_against(&situation, &segment, &judgement);
+        match judgement {
             Judgement::Accept(accepted) => {
                 entry.connection = accepted.connection;
                 entry.irregular = kept(&accepted.connection, accepted.irregular);
