@@ -471,6 +471,9 @@ fn never_goes_back(was: &Kept, is: &Kept, sender: Direction) {
     }
 }
 
+/// The bit of a link backward that says: this is a slot.
+const NOT_A_PLACE: u32 = 1 << 31;
+
 /// The table, its count, the census and the wheel know the same connections, and each is filed once.
 fn agree_on_places(world: &World, kept: &[Kept]) {
     let table = world.shard.table();
@@ -484,10 +487,14 @@ fn agree_on_places(world: &World, kept: &[Kept]) {
     assert_eq!(census.by_states, by_states, "the census");
     let heads = table.wheel_heads();
     assert_eq!(heads.len(), SLOTS);
+    let head = |slot: usize| heads[slot].load(std::sync::atomic::Ordering::Relaxed);
+    // The slots whose lists begin with one of them: all that are in use, or a connection below is missing.
+    let first = |kept: &Kept| table.connection(Index::new(kept.index)).prev() & !NOT_A_PLACE;
+    let is_first = |kept: &&Kept| table.connection(Index::new(kept.index)).prev() & NOT_A_PLACE != 0;
     let mut filed: Vec<u32> = Vec::new();
-    for (slot, head) in heads.iter().enumerate() {
-        let mut place = head.load(std::sync::atomic::Ordering::Relaxed);
-        let mut previous = 1 << 31 | slot as u32;
+    for slot in kept.iter().filter(is_first).map(first) {
+        let mut place = head(slot as usize);
+        let mut previous = NOT_A_PLACE | slot;
         while place != NONE {
             let connection = table.connection(Index::new(place));
             let links = Links { next: connection.next(), previous: connection.prev() };
