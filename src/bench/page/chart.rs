@@ -203,7 +203,8 @@ impl Chart {
         }
         // Above all lines, those of other series too.
         let mut placed = Vec::new();
-        for series in &self.series {
+        // What comes last stands above, as a rule: it has its place before others are moved there.
+        for series in self.series.iter().rev() {
             self.draw_values(series, &canvas, &mut placed, &mut svg);
         }
         svg.push_str("</svg>\n");
