@@ -53,7 +53,7 @@ pub(super) struct Waiting {
     pub(super) origin: Origin,
 }
 
-/// The rings between all workers, and who sleeps. `M` is what goes through them: a worker's [`Message`].
+/// The rings between all workers, and who sleeps. `M` is what goes through them: a worker's `Message`.
 ///
 /// For workers, and for the benchmark that tells what handing over costs.
 #[derive(Debug)]
