@@ -13,10 +13,10 @@ use super::frames::Store;
 use super::handover::{Message, Passing, Waiting};
 use super::worker::{State, Worker};
 use crate::fragments::Token;
-use crate::shard::{BURST, Datagram, steering_hash};
+use crate::shard::{BURST, Datagram, steering_hash_of_frame};
 use crate::time::Time;
 use crate::view::Loss;
-use crate::wire::{self, Checks, Frame, Link};
+use crate::wire::{Frame, Link};
 
 impl Worker {
     /// A burst of what another worker has handed over.
@@ -66,8 +66,8 @@ impl Worker {
             rest = behind;
             let bytes = self.gathered.bytes(number, parts, &self.umem);
             let zone = self.ports[usize::from(slot.origin.port)].zone;
-            let packet = wire::parse(&Frame::whole(bytes, Link::Ethernet), Checks::NONE);
-            owners[number] = (steering_hash(&packet, zone) % workers) as usize;
+            let frame = Frame::whole(bytes, Link::Ethernet);
+            owners[number] = (steering_hash_of_frame(&frame, zone) % workers) as usize;
             strangers += usize::from(owners[number] != self.number);
         }
         if strangers > 0 {

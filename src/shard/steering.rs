@@ -19,7 +19,7 @@
 
 use super::query_ports;
 use super::related::quoted_ports;
-use crate::wire::{Addresses, Packet, Transport, protocol};
+use crate::wire::{self, Addresses, Checks, Frame, Packet, Plain, Transport, protocol};
 
 /// The steering hash of a packet in `zone`; 0 of what bears no addresses.
 pub fn steering_hash(packet: &Packet<'_>, zone: u16) -> u32 {
@@ -41,6 +41,20 @@ pub fn steering_hash(packet: &Packet<'_>, zone: u16) -> u32 {
     }
 }
 
+/// The steering hash of a frame that nobody has parsed yet: for whoever only wants to know where it belongs. Nearly
+/// every frame takes the short way, which asks no more of it than that.
+#[inline]
+pub fn steering_hash_of_frame(frame: &Frame<'_>, zone: u16) -> u32 {
+    let plain = Plain::v4(frame, Checks::NONE).or_else(|| Plain::v6(frame, Checks::NONE));
+    match plain {
+        Some(Plain { addresses, ports, .. }) => {
+            of(addresses, (ports.source, ports.destination), protocol::TCP, zone)
+        }
+        None => steering_hash(&wire::parse(frame, Checks::NONE), zone),
+    }
+}
+
+#[inline]
 fn of(addresses: Addresses<'_>, ports: (u16, u16), protocol: u8, zone: u16) -> u32 {
     let (source, destination) = match addresses {
         Addresses::None => return 0,
@@ -66,4 +80,46 @@ const fn mix(mut x: u32) -> u32 {
     x ^= x >> 15;
     x = x.wrapping_mul(0x846c_a68b);
     x ^ x >> 16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::build::{Builder, Tcp};
+    use crate::wire::{Flags, Link, Ports};
+
+    #[test]
+    fn a_frame_belongs_where_its_packet_does_whichever_way_it_is_looked_at() {
+        let v4 = || Builder::v4([10, 0, 0, 1], [10, 9, 8, 7]);
+        let v6 = || Builder::v6([0xfd; 16], [0x20; 16]);
+        let ports = Ports { source: 40_000, destination: 53 };
+        let tcp = |flags| Tcp { flags, ..Tcp::new(40_000, 443) };
+        let [ack, syn] = [Flags::ACK, Flags::SYN].map(tcp);
+        let error = v4().icmp(3, 1, [0; 4], &v4().tcp(&ack, &[])[14..]);
+        let frames = [
+            v4().tcp(&ack, b"data"),
+            v6().tcp(&ack, &[]),
+            v4().tcp(&syn, &[]),
+            v4().vlan(7).tcp(&ack, &[]),
+            v6().extension(0, &[0; 6]).tcp(&ack, &[]),
+            v4().udp(ports, b"question"),
+            v6().udp(ports, &[]),
+            v4().icmp(8, 0, [1, 2, 3, 4], &[]),
+            v4().fragment(protocol::TCP, 0, true, &[0; 64]),
+            error,
+            v4().tcp(&ack, b"data")[..40].to_vec(),
+            vec![0xff; 14],
+        ];
+        for (number, bytes) in frames.iter().enumerate() {
+            let frame = Frame::whole(bytes, Link::Ethernet);
+            for zone in [0, 3] {
+                let packet = wire::parse(&frame, Checks::NONE);
+                assert_eq!(
+                    steering_hash_of_frame(&frame, zone),
+                    steering_hash(&packet, zone),
+                    "frame {number}"
+                );
+            }
+        }
+    }
 }
