@@ -24,7 +24,7 @@ use std::slice;
 use std::sync::Arc;
 
 /// The span and alignment of a transparent huge page on the machines this is for.
-#[cfg(not(any(miri, loom)))]
+#[cfg(not(any(miri, loom, allocated)))]
 const HUGE_PAGE: usize = 2 << 20;
 
 /// What may lie in mapped memory.
@@ -50,7 +50,7 @@ pub(super) struct Extent {
 pub(super) struct Memory {
     start: NonNull<u8>,
     size: usize,
-    #[cfg(not(any(miri, loom)))]
+    #[cfg(not(any(miri, loom, allocated)))]
     mapping: memmap2::MmapRaw,
 }
 
@@ -60,7 +60,7 @@ unsafe impl Send for Memory {}
 // SAFETY: as above; the methods that take &self read fields that never change.
 unsafe impl Sync for Memory {}
 
-#[cfg(not(any(miri, loom)))]
+#[cfg(not(any(miri, loom, allocated)))]
 impl Memory {
     /// Reserves `size` bytes of zeroed memory; fails as mmap(2) does.
     ///
@@ -106,8 +106,9 @@ impl Memory {
     }
 }
 
-/// Interpreters have no mappings and no huge pages: the standard allocator stands in.
-#[cfg(any(miri, loom))]
+/// Interpreters have no mappings and no huge pages, and sanitizers do not know where a mapping's bytes end: the standard
+/// allocator stands in.
+#[cfg(any(miri, loom, allocated))]
 impl Memory {
     const ALIGNMENT: usize = 4096;
 
@@ -125,7 +126,7 @@ impl Memory {
     }
 }
 
-#[cfg(any(miri, loom))]
+#[cfg(any(miri, loom, allocated))]
 impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: `reserve` has checked the same two numbers.
@@ -314,7 +315,7 @@ mod tests {
     }
 
     /// What the lazy table rests on: only what was written is resident, and nothing else.
-    #[cfg(not(miri))]
+    #[cfg(not(any(miri, allocated)))]
     #[test]
     fn untouched_memory_is_not_resident() {
         let mut carver = Memory::reserve(1 << 20).expect("a mebibyte");
