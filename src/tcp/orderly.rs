@@ -122,7 +122,10 @@ fn lowest_ack(connection: &Connection, sender: Direction) -> Option<Seq> {
 fn acknowledge(next: &mut Connection, receiver: Direction, ack: Seq) {
     let state = next.state(receiver);
     if state == State::SynReceived {
-        next.marks.set_state(receiver, state.received(Received::AckOfSyn));
+        // Where nobody checks it (`check_window`), its sender may have acknowledged less than the SYN, and do so again.
+        if next.initial(receiver).is_none_or(|initial| ack.is_after(initial)) {
+            next.marks.set_state(receiver, state.received(Received::AckOfSyn));
+        }
     } else if state.has_sent_fin() && ack == next.peer(receiver).end {
         next.marks.set_state(receiver, state.received(Received::AckOfFin));
     }

@@ -311,3 +311,17 @@ fn without_check_window_nothing_moves_the_end_behind_a_fin() {
     assert_eq!(track.b(ACK, 1, 2), Fine);
     assert_eq!(track.states(), [FinWait2, CloseWait], "its acknowledgement is still known");
 }
+
+#[test]
+fn without_check_window_what_acknowledges_no_syn_ends_no_handshake_in_order_or_not() {
+    let mut track =
+        Track::begun_by(&segment(SYN, A, 0, 0), Policy { check_window: false, ..Policy::DEFAULT });
+    assert_eq!(track.b(SYN_ACK, 0, 1), Fine);
+    // B + 1 would acknowledge the SYN. Having acknowledged anything, its sender is held against that next time.
+    for ack in [-100, -50, 0] {
+        assert_eq!(track.send(Original, &segment(ACK, A + 1, B.wrapping_add_signed(ack), 0)), Fine);
+        assert_eq!(track.states(), [Established, SynReceived], "{ack}");
+    }
+    assert_eq!(track.a(ACK, 1, 1), Fine);
+    assert_eq!(track.states(), [Established, Established]);
+}
