@@ -3,6 +3,7 @@
 //! ```text
 //!  input │ link, extra wire length (4) │ frame … │
 //!                                       ├─ as it is, checksums on and off ─► same packet, or a fault more
+//!                                       ├─ as the hot path reads it ─► same numbers, or nothing
 //!                                       ├─ its IP packet without link header ─► same packet, the long way
 //!                                       └─ its payload as a reassembled datagram ─► same transport
 //! ```
@@ -11,8 +12,8 @@
 
 use lastack::wire::checksum::Sum;
 use lastack::wire::{
-    Addresses, Checks, Datagram, Fault, Frame, Link, Packet, QuotedTransport, Transport, parse,
-    parse_datagram, protocol,
+    Addresses, Checks, Datagram, Fault, Flags, Frame, Link, Packet, Plain, QuotedTransport, Transport,
+    parse, parse_datagram, protocol,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -32,6 +33,8 @@ fuzz_target!(|input: &[u8]| {
     check_numbers(&frame, &packet);
     check_numbers(&frame, &unchecked);
     check_checksums(&packet, &unchecked);
+    check_plain(&frame, &packet, Checks::ALL);
+    check_plain(&frame, &unchecked, Checks::NONE);
     check_without_link(&frame, &packet, Checks::ALL);
     check_without_link(&frame, &unchecked, Checks::NONE);
     check_snap_length(&frame, &unchecked);
@@ -107,6 +110,19 @@ fn check_checksums(packet: &Packet<'_>, unchecked: &Packet<'_>) {
         }
         _ => assert_eq!(packet, unchecked),
     }
+}
+
+/// What the hot path reads of a frame is what the packet says.
+fn check_plain(frame: &Frame<'_>, packet: &Packet<'_>, checks: Checks) {
+    let Some(plain) = Plain::v4(frame, checks).or_else(|| Plain::v6(frame, checks)) else { return };
+    let Plain { addresses, length, ports, ack } = plain;
+    let Transport::Tcp(segment) = packet.transport else { panic!("plain, but {packet:?}") };
+    assert_eq!((addresses, length, Some(ports)), (packet.addresses, packet.length, packet.ports));
+    assert!(packet.vlan == 0 && segment.flags.are_of_stream());
+    assert_eq!((ack.seq, ack.ack, ack.payload), (segment.seq, segment.ack, segment.payload));
+    assert_eq!((ack.end(), ack.control.window()), (segment.end(), segment.window));
+    assert_eq!(ack.control.has_fin(), segment.flags.has(Flags::FIN));
+    assert_eq!(ack.control.has_options(), !segment.options.0.is_empty());
 }
 
 /// An IP packet says the same without its link header; there it never takes the shortcut.

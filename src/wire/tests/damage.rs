@@ -1,6 +1,7 @@
 //! Frames that are cut, broken at random, or lie about their lengths.
 
 use super::super::parse::parse_layers;
+use super::super::plain;
 use super::*;
 
 /// Where `inner` lies in `outer`, if it does.
@@ -9,11 +10,30 @@ fn lies_inside(inner: &[u8], outer: &[u8]) -> bool {
     inner.start >= outer.start && inner.end <= outer.end
 }
 
+/// What the hot path reads of a frame is what the packet says, and there is one wherever the shortcut finds a segment
+/// of a stream.
+fn assert_plain_agrees(frame: &Frame<'_>, checks: Checks) {
+    let plain = Plain::v4(frame, checks).or_else(|| Plain::v6(frame, checks));
+    let is_of_stream =
+        |packet: &Packet<'_>| matches!(packet.transport, Transport::Tcp(it) if it.flags.are_of_stream());
+    assert_eq!(plain.is_some(), plain::parse(frame, checks).as_ref().is_some_and(is_of_stream));
+    let Some(Plain { addresses, length, ports, ack }) = plain else { return };
+    let packet = parse_layers(frame, checks);
+    let Transport::Tcp(segment) = packet.transport else { panic!("plain, but {packet:?}") };
+    let tuple = (packet.addresses, packet.length, packet.ports, packet.vlan);
+    assert_eq!((addresses, length, Some(ports), 0), tuple);
+    assert_eq!((ack.seq, ack.ack, ack.payload), (segment.seq, segment.ack, segment.payload));
+    assert_eq!((ack.control.flags(), ack.control.window()), (segment.flags, segment.window));
+    assert_eq!(ack.control.has_options(), !segment.options.0.is_empty());
+    assert_eq!((ack.end(), ack.data_end()), (segment.end(), segment.seq.plus(segment.payload)));
+}
+
 /// What must be true of the packet of any frame whatsoever.
 fn assert_sound(frame: &Frame<'_>, checks: Checks) {
     let packet = parse(frame, checks);
     assert_eq!(packet, parse(frame, checks), "the same frame twice");
     assert_eq!(packet, parse_layers(frame, checks), "the shortcut and the long way");
+    assert_plain_agrees(frame, checks);
     match packet.transport {
         Transport::Tcp(segment) => {
             assert!(segment.options.0.is_empty() || lies_inside(segment.options.0, frame.bytes));

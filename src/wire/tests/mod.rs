@@ -81,11 +81,14 @@ pub(super) fn patched_v4(frame: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
 /// One frame of every kind that is well-formed, with a name.
 pub(super) fn every_kind() -> Vec<(&'static str, Vec<u8>)> {
     let timestamps = Tcp { options: vec![1, 1, 8, 10, 0, 0, 0, 7, 0, 0, 0, 9], ..segment(Flags::ACK) };
+    let fin = Flags::FIN.with(Flags::ACK);
+    let timestamped_fin = Tcp { flags: fin, ..timestamps.clone() };
     let syn = Tcp { options: vec![2, 4, 5, 0xb4, 1, 3, 3, 7, 4, 2, 0, 0], ..segment(Flags::SYN) };
     let quoted_v4 = &v4().tcp(&segment(Flags::ACK), b"quoted")[ETHERNET..];
     let quoted_v6 = &v6().extension(60, &[1, 4, 0, 0, 0, 0]).udp(PORTS, b"quoted")[ETHERNET..];
     let mut kinds = vec![
         ("v4 ack", v4().tcp(&segment(Flags::ACK), b"")),
+        ("v4 fin", v4().tcp(&segment(fin), b"the last")),
         ("v4 timestamps", v4().tcp(&timestamps, b"some data")),
         ("v4 syn", v4().tcp(&syn, b"")),
         ("v4 tagged twice", v4().vlan(5).vlan(6).tcp(&segment(Flags::ACK), b"x")),
@@ -96,6 +99,7 @@ pub(super) fn every_kind() -> Vec<(&'static str, Vec<u8>)> {
         ("v4 unreachable", v4().icmp(3, 1, [0; 4], quoted_v4)),
         ("v4 gre", v4().packet(47, b"anything")),
         ("v6 ack", v6().tcp(&segment(Flags::ACK), b"")),
+        ("v6 fin", v6().tcp(&timestamped_fin, b"")),
         ("v6 timestamps", v6().tcp(&timestamps, b"some data")),
         (
             "v6 chain",
