@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The second run puts the same question another way: endpoints exchanged, all numbers of a side or all times
-//! moved, packets in bursts, timers that come late. What the tracker answers must be the same.
+//! moved, packets in bursts, timers that come late, frames that take no shortcut. What the tracker answers must be the
+//! same.
 
 pub(crate) mod edges;
 pub(crate) mod event;
@@ -150,6 +151,7 @@ fn put_otherwise(setup: &Setup, events: &[Event]) -> Outcome {
         Relation::ClientNumbers(amount) => lens.numbers = [amount, 0],
         Relation::ServerNumbers(amount) => lens.numbers = [0, amount],
         Relation::Later(milliseconds) => lens.start = milliseconds,
+        Relation::Tagged => lens.is_tagged = true,
     }
     let mut world = World::new(setup, lens);
     let mut outcome = Outcome::default();

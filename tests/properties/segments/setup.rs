@@ -28,6 +28,9 @@ pub(crate) enum Relation {
     Bursts,
     /// The timers do their work only at the end.
     Unpolled,
+    /// Every segment bears a VLAN tag, which means nothing here but that none takes a shortcut, be it of the parser or
+    /// of the tracker.
+    Tagged,
 }
 
 /// Everything that is decided before the first packet.
@@ -75,7 +78,8 @@ impl Setup {
             3 => Relation::ServerNumbers(amount),
             4 => Relation::Later(later),
             5 => Relation::Bursts,
-            _ => Relation::Unpolled,
+            6 => Relation::Unpolled,
+            _ => Relation::Tagged,
         };
         if input.byte() & 1 == 1 {
             policy.timeouts = timeouts(input);
@@ -91,7 +95,8 @@ impl Setup {
             Relation::Repeated
             | Relation::Mirrored
             | Relation::ClientNumbers(_)
-            | Relation::ServerNumbers(_) => true,
+            | Relation::ServerNumbers(_)
+            | Relation::Tagged => true,
             // Timers that are asked less often file differently, and end what is due at once in another order.
             Relation::Bursts => !self.is_tight,
             Relation::Later(_) | Relation::Unpolled => is_roomy,

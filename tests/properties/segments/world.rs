@@ -36,6 +36,8 @@ pub(crate) struct Lens {
     pub numbers: [u32; 2],
     /// When the shard starts, in milliseconds.
     pub start: u32,
+    /// Whether segments bear a VLAN tag.
+    pub is_tagged: bool,
 }
 
 /// What an observer hears.
@@ -206,7 +208,9 @@ impl World {
 
     /// The frame that a segment travels in.
     pub(crate) fn segment(&self, sent: &Sent) -> Vec<u8> {
-        let mut frame = self.path(sent.tuple, sent.from).tcp(&self.tcp(sent), &vec![0; sent.payload.into()]);
+        let path = self.path(sent.tuple, sent.from);
+        let path = if self.lens.is_tagged { path.vlan(1) } else { path };
+        let mut frame = path.tcp(&self.tcp(sent), &vec![0; sent.payload.into()]);
         if sent.is_corrupt {
             *frame.last_mut().expect("a frame has bytes") ^= 1;
         }
