@@ -4,7 +4,7 @@
 //!  burst ─► parse ─► hash ─────► look up ──────► judge ─► commit ─► verdict
 //!           32 ×     prefetch    prefetch        one by one, in order
 //!                    bucket      connection
-//!                                                 │ TCP: tcp::judge_plain, else tcp::judge      `segments`
+//!                                                 │ TCP: tcp::judge_plain, judge_orderly, judge `segments`
 //!                                                 │ UDP, ICMP queries, others: flow::Flow       `flows`
 //!                                                 │ ICMP errors: what they quote                `related`
 //!                                                 └ fragments: fragments::Reassembly            `pieces`

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            ┌ both ESTABLISHED, plain ACK, in order ─► judge_plain ─┐ (the hot path: a few comparisons)
-//!  segment ──┤                                                       ├─► Judgement
+//!  segment ──┼ in order, opens or closes ───────────► judge_orderly ─┼─► Judgement
 //!            └ everything else ─────────────────────► judge ─────────┘
 //!                   RST ─► reset     SYN ─► reuse, remember     SYN-ACK ─► open     ACK, FIN ─► window, close
 //! ```
