@@ -18,7 +18,9 @@ impl Shard {
         observer: &mut O,
     ) -> Verdict {
         match self.look_up(*hash, key) {
-            Some((index, _)) if self.is_over(index, context.now) => self.end_over(index, observer),
+            Some((index, _)) if self.is_over(index, context.now) => {
+                self.end_over(index, observer);
+            }
             Some((index, direction)) if !self.comes_by_its_port(index, direction, &context.admission) => {
                 return Verdict::WRONG_PORT;
             }
@@ -40,7 +42,8 @@ impl Shard {
         }
         let flow = Flow { replied: false };
         let timeout = flow.timeout(kind, &self.settings.flow);
-        let Some(index) = self.begin((key, *hash), timeout, Direction::Original, context, observer) else {
+        let deadline = context.now.after(timeout);
+        let Some(index) = self.begin((key, *hash), deadline, Direction::Original, context, observer) else {
             return Verdict::invalid(Reason::Shard(Refusal::TableFull), None);
         };
         let connection = self.table.connection(index);

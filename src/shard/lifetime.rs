@@ -7,8 +7,8 @@ use arrayvec::ArrayVec;
 use super::record::{self, End, Rank, Record};
 use super::{Change, Context, Observer, Shard};
 use crate::table::{Full, Hash, Index, Key, Table};
-use crate::tcp::{self, State};
-use crate::time::{Span, Tick};
+use crate::tcp::{self, Opening, State};
+use crate::time::Tick;
 use crate::timer::{Links, Progress, Storage};
 use crate::wire::{Direction, protocol};
 
@@ -82,14 +82,16 @@ impl Shard {
             let progress = self.wheel.advance(&Timers(&self.table), now, step, |place| due.push(place));
             // The wheel has read the connections, but their lines of the index lie anywhere.
             due.iter().for_each(|&place| self.table.prefetch_removal(Index::new(place)));
+            // What has the place after it may be overdue as well.
+            let mut is_filed_again = false;
             for &place in &due {
-                self.end_by_timer(Index::new(place), observer);
+                is_filed_again |= !self.end_by_timer(Index::new(place), observer);
             }
             left -= step;
             match progress {
-                Progress::Done => return !late,
-                Progress::Behind if left == 0 => return false,
-                Progress::Behind => {}
+                Progress::Done if !is_filed_again => return !late,
+                Progress::Done | Progress::Behind if left == 0 => return false,
+                Progress::Done | Progress::Behind => {}
             }
         }
     }
@@ -102,12 +104,12 @@ impl Shard {
         fragments.chain(others).reduce(|a, b| if b.is_before(a) { b } else { a })
     }
 
-    /// A place for a new connection with `timeout` to live, by a packet that travels in `direction`; none where
+    /// A place for a new connection that expires at `deadline`, by a packet that travels in `direction`; none where
     /// the table is full of dearer ones. Where its tuple is in the table already, that one was ended before.
     pub(super) fn begin<O: Observer>(
         &mut self,
         place: (&Key<'_>, Hash),
-        timeout: Span,
+        deadline: Tick,
         direction: Direction,
         context: Context,
         observer: &mut O,
@@ -121,7 +123,6 @@ impl Shard {
             Full::Capacity | Full::Probes => Err(full),
         });
         let index = inserted.ok()?;
-        let deadline = context.now.after(timeout);
         let side = context.admission.origin(direction);
         self.table.connection(index).write(|writer| {
             writer.set_deadline(deadline);
@@ -148,28 +149,90 @@ impl Shard {
         self.end_unfiled(index, end, observer);
     }
 
-    /// Ends a connection whose time is up.
-    pub(super) fn end_over<O: Observer>(&mut self, index: Index, observer: &mut O) {
+    /// Ends a connection whose time is up; returns whether its place is free then, and not taken by what it had
+    /// displaced.
+    pub(super) fn end_over<O: Observer>(&mut self, index: Index, observer: &mut O) -> bool {
         self.wheel.unfile(&Timers(&self.table), index.number());
-        self.end_by_timer(index, observer);
+        self.end_by_timer(index, observer)
     }
 
     /// As [`Shard::end_over`], of a connection that the wheel has let go of already.
-    fn end_by_timer<O: Observer>(&mut self, index: Index, observer: &mut O) {
+    fn end_by_timer<O: Observer>(&mut self, index: Index, observer: &mut O) -> bool {
         let end = self.end_of_timer(index);
+        let at = self.table.connection(index).deadline();
+        self.end_by_itself(index, end, at, observer)
+    }
+
+    /// Ends a connection that neither a packet nor an operator ends, at `at`, and that is not filed; returns whether
+    /// its place is free then. What it has displaced, and is alive, has the tuple after it. Where a third connection may
+    /// live that could not be picked up again, the entry stays as long as that one.
+    fn end_by_itself<O: Observer>(&mut self, index: Index, end: End, at: Tick, observer: &mut O) -> bool {
+        let connection = self.table.connection(index);
+        let is_tcp = connection.protocol() == protocol::TCP;
+        if is_tcp && self.table.annex(index).is_some() && self.has_another(index, end, at, observer) {
+            return false;
+        }
         self.end_unfiled(index, end, observer);
+        true
+    }
+
+    /// The same of a connection with an annex; returns whether another one has the place then, or is waited for.
+    #[cold]
+    fn has_another<O: Observer>(&mut self, index: Index, end: End, at: Tick, observer: &mut O) -> bool {
+        let connection = self.table.connection(index);
+        let tracked = tcp::Connection::from_words(connection.tracker());
+        let irregular = self.irregular(index, &tracked);
+        if let Some(opening) = tcp::successor(&tracked, &irregular, at) {
+            self.succeed(index, end, &opening, observer);
+            return true;
+        }
+        let contested = irregular.contested.filter(|until| !until.has_passed(at));
+        if let Some(until) = contested.filter(|_| !self.settings.tcp.loose) {
+            connection.write(|writer| writer.set_deadline(until));
+            self.wheel.file(&Timers(&self.table), index.number(), until);
+            return true;
+        }
+        false
     }
 
     fn end_unfiled<O: Observer>(&mut self, index: Index, end: End, observer: &mut O) {
         let record = Record::of(&self.table, index, Some(end), self.latest);
+        self.table.remove(index);
+        self.tell_ended(index, end, &record, observer);
+    }
+
+    /// Ends a connection that is not filed, and has the one that it had displaced take its place: a new connection
+    /// as one that a packet begins, with what is left of its own timer, since the newest packet of the tuple.
+    fn succeed<O: Observer>(&mut self, index: Index, end: End, opening: &Opening, observer: &mut O) {
+        let record = Record::of(&self.table, index, Some(end), self.latest);
+        let is_turned = opening.direction == Direction::Reply;
+        let side = self.table.connection(index).side() ^ u8::from(is_turned);
+        self.table.succeed(index, is_turned, observer.next_id(), record.last_seen);
+        self.tell_ended(index, end, &record, observer);
+        self.counters.begun += 1;
+        let mut tracked = opening.connection;
+        self.keep_irregular(index, &mut tracked, &opening.irregular.unwrap_or_default());
+        let deadline = opening.lasts.deadline(&self.settings.tcp.timeouts, opening.note);
+        self.table.connection(index).write(|writer| {
+            writer.set_deadline(deadline);
+            writer.set_side(side);
+            writer.set_tracker(&tracked.words());
+            writer.set_note(opening.note.number());
+        });
+        self.forgo_round_trip(index);
+        self.wheel.file(&Timers(&self.table), index.number(), deadline);
+        self.tell_begun(index, observer);
+    }
+
+    /// Counts, numbers and tells the end of a connection that is no longer in its place.
+    fn tell_ended<O: Observer>(&mut self, index: Index, end: End, record: &Record, observer: &mut O) {
         if record.states.is_some_and(|states| states.contains(&State::TimeWait)) {
             self.time_wait.left();
         }
-        self.table.remove(index);
         self.counters.ended[end as usize] += 1;
-        self.census.ended(&record);
+        self.census.ended(record);
         let change = self.next_change(index, record.states);
-        observer.ended(change, &record);
+        observer.ended(change, record);
     }
 
     /// Numbers and tells the beginning of the connection at `index`, once its states are written.
@@ -271,10 +334,12 @@ impl Shard {
             let Some(index) = self.table.next_live(self.hand, EVICTION_SAMPLE) else { break };
             self.hand = index.following();
             if self.is_over(index, now) {
-                self.end_over(index, observer);
-                return true;
+                if self.end_over(index, observer) {
+                    return true;
+                }
+                continue;
             }
-            let Some(rank) = self.eviction_rank(index) else { continue };
+            let Some(rank) = self.eviction_rank(index, now) else { continue };
             if cheapest.is_none_or(|(best, _)| rank < best) {
                 cheapest = Some((rank, index));
             }
@@ -287,14 +352,14 @@ impl Shard {
 
     /// How dear the connection at `index` is, or what it has displaced and may have to give its place back to: the
     /// dearer of the two. None where it is never evicted.
-    fn eviction_rank(&self, index: Index) -> Option<Rank> {
+    fn eviction_rank(&self, index: Index, now: Tick) -> Option<Rank> {
         let connection = self.table.connection(index);
         let rank = record::eviction_rank(connection)?;
         if connection.protocol() != protocol::TCP {
             return Some(rank);
         }
         let tracked = tcp::Connection::from_words(connection.tracker());
-        let rival = self.irregular(index, &tracked).rival.filter(|rival| !rival.younger);
+        let rival = self.irregular(index, &tracked).rival.filter(|rival| rival.is_alive(now));
         match rival {
             Some(rival) => record::rank_of_tcp(&rival.connection).map(|of_rival| rank.max(of_rival)),
             None => Some(rank),
@@ -307,6 +372,7 @@ impl Shard {
         index: Index,
         before: [State; 2],
         after: [State; 2],
+        now: Tick,
         observer: &mut O,
     ) {
         let was = before.contains(&State::TimeWait);
@@ -323,13 +389,15 @@ impl Shard {
         match self.settings.tcp.time_wait_overflow {
             tcp::TimeWaitOverflow::EvictOldest => {
                 if let Some(oldest) = self.time_wait.oldest(&self.table) {
-                    self.end(oldest, End::Evicted, observer);
+                    self.wheel.unfile(&Timers(&self.table), oldest.number());
+                    self.end_by_itself(oldest, End::Evicted, now, observer);
                 }
             }
             tcp::TimeWaitOverflow::Skip => {
                 let done = after.iter().all(|state| matches!(state, State::TimeWait | State::Closed));
                 if done && before != after {
-                    self.end(index, End::Closed, observer);
+                    self.wheel.unfile(&Timers(&self.table), index.number());
+                    self.end_by_itself(index, End::Closed, now, observer);
                 }
             }
         }

@@ -393,9 +393,18 @@ impl Shard {
     ) -> Verdict {
         match (&packet.transport, place) {
             (Transport::Malformed(fault), _) => {
+                if let Some((key, hash)) = place {
+                    self.still_alive(self.look_up(*hash, key), (key, *hash), context.now, observer);
+                }
                 Verdict::invalid(Reason::Wire(*fault), self.bystander(place, context))
             }
-            (Transport::Error(quote), _) => self.related(packet, quote, zone, context),
+            (Transport::Error(quote), _) => {
+                if let Some(key) = related::quoted_key(quote, zone) {
+                    let hash = self.table.hash(&key);
+                    self.still_alive(self.look_up(hash, &key), (&key, hash), context.now, observer);
+                }
+                self.related(packet, quote, zone, context)
+            }
             (Transport::Tcp(segment), Some((key, hash))) => {
                 let found = self.look_up(*hash, key);
                 self.segment(packet, (key, *hash), found, segment, context, observer)

@@ -79,8 +79,7 @@ impl Shard {
         context: Context,
         observer: &mut O,
     ) -> Verdict {
-        match found {
-            Some((index, _)) if self.is_over(index, context.now) => self.end_over(index, observer),
+        match self.still_alive(found, place, context.now, observer) {
             Some((index, direction)) if !self.comes_by_its_port(index, direction, &context.admission) => {
                 return Verdict::WRONG_PORT;
             }
@@ -94,6 +93,26 @@ impl Shard {
             Ok(opening) => self.open(place, &opening, packet.length, context, observer),
             Err(refusal) => Verdict::invalid(Reason::Tcp(refusal), None),
         }
+    }
+
+    /// The connection that was found, unless its time is up: then it ends, and whatever has the tuple after it is what
+    /// the packet meets.
+    #[inline]
+    pub(super) fn still_alive<O: Observer>(
+        &mut self,
+        mut found: Option<(Index, Direction)>,
+        (key, hash): (&Key<'_>, Hash),
+        now: Tick,
+        observer: &mut O,
+    ) -> Option<(Index, Direction)> {
+        // At most twice: what a connection has displaced is alone after it.
+        while let Some((index, _)) = found
+            && self.is_over(index, now)
+        {
+            self.end_over(index, observer);
+            found = self.look_up(hash, key);
+        }
+        found
     }
 
     /// A segment of a live connection.
@@ -112,6 +131,7 @@ impl Shard {
             connection: &tracked,
             irregular: &irregular,
             note: Tick::new(self.table.connection(index).note()),
+            deadline: self.table.connection(index).deadline(),
             direction,
             policy: &self.settings.tcp,
             now: context.now,
@@ -183,7 +203,7 @@ impl Shard {
         self.rearm(index, moved.rearm, now);
         if before != after {
             self.tell_changed(index, before, after, observer);
-            self.account_time_wait(index, before, after, observer);
+            self.account_time_wait(index, before, after, now, observer);
         }
         Subject { id, direction, states: Some(after) }
     }
@@ -202,8 +222,8 @@ impl Shard {
             Direction::Original => *key,
             Direction::Reply => key.reversed(),
         };
-        let timeout = opening.timer.span(&self.settings.tcp.timeouts);
-        let Some(index) = self.begin((&key, hash), timeout, opening.direction, context, observer) else {
+        let deadline = opening.lasts.deadline(&self.settings.tcp.timeouts, context.now);
+        let Some(index) = self.begin((&key, hash), deadline, opening.direction, context, observer) else {
             return Verdict::invalid(Reason::Shard(Refusal::TableFull), None);
         };
         let mut tracked = opening.connection;
@@ -221,7 +241,7 @@ impl Shard {
         self.tell_begun(index, observer);
         let id = self.table.connection(index).id();
         // One that takes its tuple back may be closing.
-        self.account_time_wait(index, [State::Closed; 2], tracked.marks.states(), observer);
+        self.account_time_wait(index, [State::Closed; 2], tracked.marks.states(), context.now, observer);
         Verdict::accept(Class::New, Subject { id, direction: opening.direction, states })
     }
 

@@ -5,6 +5,7 @@ mod annexes;
 mod errors;
 mod full;
 mod pieces;
+mod rivals;
 
 use super::*;
 use crate::tcp::{State, TimeWaitOverflow};

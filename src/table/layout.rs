@@ -172,7 +172,7 @@ unsafe impl Zeroed for Header {}
 /// `LASTACK` and a zero, as bytes in memory.
 const MAGIC: u64 = u64::from_ne_bytes(*b"LASTACK\0");
 /// Changes whenever a region's place or an element's words change their meaning.
-const LAYOUT_VERSION: u64 = 1;
+const LAYOUT_VERSION: u64 = 2;
 
 impl Header {
     /// Where the header itself lies.

@@ -281,13 +281,30 @@ impl Table {
         self.header[0].set_live(self.len() - 1);
     }
 
+    /// Has a new connection of the same two endpoints take this place, `turned` where its originator is the responder
+    /// of the one before; that ends, and its annex is taken back. As after [`Table::insert`], but that it cannot
+    /// fail. Take the one before off the timing wheel first.
+    pub fn succeed(&mut self, index: Index, turned: bool, id: u64, started: Time) {
+        self.annex_free(index);
+        let place = index.0 as usize;
+        self.with_key_of(index, |key| {
+            let key = if turned { key.reversed() } else { *key };
+            self.connections[place].occupy(&key, &self.addresses[place], id, started);
+        });
+    }
+
     /// The hash that the live connection at this place was inserted under.
     fn hash_of(&self, index: Index) -> Hash {
+        self.with_key_of(index, |key| self.hash(key))
+    }
+
+    /// What `act` makes of the key of the live connection at this place, as its originator's packets bear it.
+    fn with_key_of<R>(&self, index: Index, act: impl FnOnce(&Key<'_>) -> R) -> R {
         let identity = self.connections[index.0 as usize].identity();
         let addresses = identity.is_v6().then(|| self.addresses[index.0 as usize].get());
         let addresses = addresses.map(|(a, b)| (joined(a), joined(b)));
         let v6 = addresses.as_ref().map(|(a, b)| (a, b));
-        self.hash(&Key { identity, v6 })
+        act(&Key { identity, v6 })
     }
 
     /// The connection at this place; free places show what was left there.

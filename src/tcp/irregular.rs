@@ -193,9 +193,11 @@ pub struct Rival {
     pub mirrored: bool,
     /// Whether it began after the one in the table.
     pub younger: bool,
+    /// When its own timer ends it; nothing is sent for it any more that could move that.
+    pub deadline: Tick,
 }
 
-/// The irregular part of a connection, 64 bytes apart from it.
+/// The irregular part of a connection, 72 bytes apart from it.
 ///
 /// A rival lies where the streams would: beside one, a stream with a hole counts as received as far as its receiver
 /// has acknowledged ([`Irregular::with_known_streams`]).
@@ -207,6 +209,8 @@ pub struct Irregular {
     pub remembered: [Option<Remembered>; 2],
     /// The other connection, where there is one.
     pub rival: Option<Rival>,
+    /// How long a third connection may yet live, of which nothing else is known (`contest.rs`).
+    pub contested: Option<Tick>,
 }
 
 /// Bits of the last word beside what is remembered.
@@ -214,6 +218,7 @@ mod bit {
     pub(super) const RIVAL: u64 = 1 << 31;
     pub(super) const MIRRORED: u64 = 1 << 63;
     pub(super) const YOUNGER: u64 = 1 << 62;
+    pub(super) const CONTESTED: u64 = 1 << 30;
 }
 
 /// Both streams as far as acknowledgements tell, where nothing else was kept of them.
@@ -226,13 +231,16 @@ pub fn known_streams(connection: &Connection) -> [Stream; 2] {
 }
 
 impl Irregular {
+    /// How many words it takes.
+    pub const WORDS: usize = 9;
+
     /// The same, with the streams for which a rival has left no room.
     pub fn with_known_streams(self, connection: &Connection) -> Irregular {
         if self.rival.is_some() { Irregular { streams: known_streams(connection), ..self } } else { self }
     }
 
-    /// The irregular part as eight words, opaque to whoever keeps them.
-    pub fn words(&self) -> [u64; 8] {
+    /// The irregular part as nine words, opaque to whoever keeps them.
+    pub fn words(&self) -> [u64; Irregular::WORDS] {
         let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
         let block = |block: Block| pair(block.start.0, block.end.0);
         let [a, b] = &self.streams;
@@ -253,12 +261,15 @@ impl Irregular {
                 (rival.connection.words(), small | bit::RIVAL | mirrored | younger)
             }
         };
+        let contested = if self.contested.is_some() { bit::CONTESTED } else { 0 };
+        let [own, third] =
+            [self.rival.map(|rival| rival.deadline), self.contested].map(Option::unwrap_or_default);
         let [w0, w1, w2, w3, w4] = body;
-        [w0, w1, w2, w3, w4, first.0, second.0, small]
+        [w0, w1, w2, w3, w4, first.0, second.0, small | contested, pair(own.number(), third.number())]
     }
 
     /// The irregular part that [`Irregular::words`] wrote.
-    pub fn from_words(words: [u64; 8]) -> Irregular {
+    pub fn from_words(words: [u64; Irregular::WORDS]) -> Irregular {
         let low = |word: u64| word as u32;
         let high = |word: u64| (word >> 32) as u32;
         let block = |word: u64| Block { start: Seq(low(word)), end: Seq(high(word)) };
@@ -266,12 +277,14 @@ impl Irregular {
             contiguous: Seq(contiguous),
             blocks: [block(first), block(second)],
         };
-        let [w0, w1, w2, w3, w4, first, second, small] = words;
+        let [w0, w1, w2, w3, w4, first, second, small, deadlines] = words;
         let rival = (small & bit::RIVAL != 0).then(|| Rival {
             connection: Connection::from_words([w0, w1, w2, w3, w4]),
             mirrored: small & bit::MIRRORED != 0,
             younger: small & bit::YOUNGER != 0,
+            deadline: Tick::new(low(deadlines)),
         });
+        let contested = (small & bit::CONTESTED != 0).then(|| Tick::new(high(deadlines)));
         let streams = if rival.is_some() {
             [Stream::default(); 2]
         } else {
@@ -279,7 +292,7 @@ impl Irregular {
         };
         let remembered =
             [Remembered::from_words(first, low(small)), Remembered::from_words(second, high(small))];
-        Irregular { streams, remembered, rival }
+        Irregular { streams, remembered, rival, contested }
     }
 }
 
@@ -369,14 +382,16 @@ mod tests {
         let now = Tick::new(u32::MAX - 3);
         let it =
             Remembered { kind: Kind::Challenge, seq: Seq(1), end: Seq(1), window: 0xffff, scale: 15, at: 0 };
-        for bits in 0..4 {
+        for bits in 0..8 {
             let word = 0xfedc_ba98_7654_3210;
             let rival = Rival {
                 connection: Connection::from_words([word, !word, word >> 1, !word >> 1, word << 1]),
                 mirrored: bits & 1 != 0,
                 younger: bits & 2 != 0,
+                deadline: Tick::new(u32::MAX - 9),
             };
-            let mut irregular = Irregular { rival: Some(rival), ..Irregular::default() };
+            let contested = (bits & 4 != 0).then_some(now);
+            let mut irregular = Irregular { rival: Some(rival), contested, ..Irregular::default() };
             assert_eq!(Irregular::from_words(irregular.words()), irregular);
             irregular.remembered = [Some(it.that_came_at(now)); 2];
             assert_eq!(Irregular::from_words(irregular.words()), irregular);

@@ -9,6 +9,7 @@
 
 use super::close;
 use super::connection::Connection;
+use super::contest;
 use super::irregular::{Irregular, Kind, Remembered};
 use super::open::{self, Opening};
 use super::policy::{InexactRst, Policy};
@@ -59,6 +60,8 @@ pub struct Situation<'a> {
     pub irregular: &'a Irregular,
     /// The kept tick ([`Accepted::note`]).
     pub note: Tick,
+    /// When the connection expires.
+    pub deadline: Tick,
     /// The segment's way.
     pub direction: Direction,
     /// The operator's policy.
@@ -67,13 +70,18 @@ pub struct Situation<'a> {
     pub now: Tick,
 }
 
-/// Judges any segment against its connection, and where it remembers another answer to its SYN, or has a rival, what
-/// does not fit it against those.
+/// Judges any segment against its connection, and where it remembers another answer to its SYN, has a rival or is
+/// contested, what does not fit it against those.
 #[cold]
 pub fn judge(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
     if !situation.connection.marks.remembers() {
         return rival::displace(situation, judge_once(situation, segment));
     }
+    contest::judge(situation, segment, judge_known(situation, segment))
+}
+
+/// Judges any segment against all that is known: the connection, another answer to its SYN, its rival.
+fn judge_known(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
     let is_lenient = situation.policy.liberal || !situation.policy.check_window;
     if situation.irregular.rival.is_some() && is_lenient {
         // What fits neither of the two goes by the policy, to the one in the table.

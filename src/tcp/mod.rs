@@ -17,6 +17,7 @@
 //! | `irregular` | holes in a stream, and what is remembered |
 //! | `remember` | what is remembered of segments whose answer may change everything |
 //! | `rival` | two connections of one tuple, of which the endpoints' segments choose one |
+//! | `contest` | a third one, for which there is no room |
 //! | `window` | which numbers fit |
 //! | `open`, `close`, `reset`, `reuse` | what begins, moves, aborts and replaces a connection |
 //! | `judge` | puts these together |
@@ -28,6 +29,7 @@
 
 mod close;
 mod connection;
+mod contest;
 mod detail;
 mod irregular;
 mod judge;
@@ -56,5 +58,6 @@ pub use orderly::{Step, judge_orderly};
 pub use plain::{Moved, judge_plain};
 pub use policy::{InexactRst, Policy, TimeWaitOverflow, TimeWaitReuse, Timeouts};
 pub use refusal::Refusal;
+pub use rival::successor;
 pub use state::{Received, Sent, State};
-pub use timer::{Rearm, Timer, time_wait_span};
+pub use timer::{Lasts, Rearm, Timer, time_wait_span};

@@ -5,7 +5,7 @@ use super::irregular::{Irregular, Kind, Remembered, Stream};
 use super::policy::Policy;
 use super::refusal::Refusal;
 use super::state::State;
-use super::timer::Timer;
+use super::timer::{Lasts, Timer};
 use crate::time::Tick;
 use crate::wire::{Direction, Flags, Segment, Seq};
 
@@ -21,8 +21,8 @@ pub struct Opening {
     pub connection: Connection,
     /// Its irregular part, where it begins with one.
     pub irregular: Option<Irregular>,
-    /// The timer that runs from now on.
-    pub timer: Timer,
+    /// When it expires.
+    pub lasts: Lasts,
     /// When its SYN came, for the handshake's round trip.
     pub note: Tick,
     /// The way its first segment goes, seen from the new connection: its originator is whoever sent the SYN,
@@ -45,7 +45,13 @@ pub fn begin(segment: &Segment<'_>, policy: &Policy, quiet: bool, now: Tick) -> 
 /// The first segment is a SYN: SYN_SENT/LISTEN.
 pub(super) fn by_syn(segment: &Segment<'_>, now: Tick) -> Opening {
     let connection = syn_sent(&Remembered::new(Kind::Syn, segment, now));
-    Opening { connection, irregular: None, timer: Timer::SynSent, note: now, direction: Direction::Original }
+    Opening {
+        connection,
+        irregular: None,
+        lasts: Lasts::For(Timer::SynSent),
+        note: now,
+        direction: Direction::Original,
+    }
 }
 
 /// A connection of which nothing but a SYN was seen.
@@ -93,8 +99,8 @@ fn in_mid_stream(segment: &Segment<'_>, now: Tick) -> Opening {
     let responder =
         Peer { end: segment.ack, limit: segment.ack.plus(offered), ack: Seq(0), window: u16::MAX };
     let connection = Connection { marks, peers: [originator, responder], stamps: [Stamp::default(); 2] };
-    let timer = Timer::of(&connection);
-    Opening { connection, irregular: None, timer, note: now, direction: Direction::Original }
+    let lasts = Lasts::For(Timer::of(&connection));
+    Opening { connection, irregular: None, lasts, note: now, direction: Direction::Original }
 }
 
 /// A SYN-ACK that answers a remembered SYN: ESTABLISHED/SYN_RECEIVED at once. `replaced` is the SYN that the
@@ -112,10 +118,10 @@ pub(super) fn by_syn_ack(
     let irregular = replaced.map(|replaced| {
         connection.marks.set_remembers(true);
         let streams = connection.peers.map(|peer| Stream::unbroken(peer.end));
-        Irregular { streams, remembered: [Some(replaced), None], rival: None }
+        Irregular { streams, remembered: [Some(replaced), None], ..Irregular::default() }
     });
-    let timer = Timer::of(&connection);
-    Opening { connection, irregular, timer, note: syn.came_at(now), direction: Direction::Reply }
+    let lasts = Lasts::For(Timer::of(&connection));
+    Opening { connection, irregular, lasts, note: syn.came_at(now), direction: Direction::Reply }
 }
 
 /// Takes in a SYN-ACK of `sender` that acknowledges the other's SYN, or the SYN of a simultaneous open:

@@ -45,7 +45,9 @@ impl Accepted {
             }
         }
         let connection = self.connection;
-        self.irregular.rival = self.irregular.rival.filter(|it| !it.is_forgotten(&connection, situation));
+        let Situation { now, .. } = *situation;
+        self.irregular.rival = self.irregular.rival.filter(|it| !it.is_forgotten(&connection, now));
+        self.irregular.contested = self.irregular.contested.filter(|until| !until.has_passed(now));
         self.irregular.mark(&mut self.connection);
     }
 }
@@ -59,7 +61,8 @@ impl Irregular {
 
     /// Marks the connection as one that remembers, or not.
     fn mark(&self, connection: &mut Connection) {
-        let remembers = self.rival.is_some() || self.remembered.iter().any(Option::is_some);
+        let is_disputed = self.rival.is_some() || self.contested.is_some();
+        let remembers = is_disputed || self.remembered.iter().any(Option::is_some);
         connection.marks.set_remembers(remembers);
     }
 }

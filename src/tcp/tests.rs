@@ -65,7 +65,7 @@ impl Track {
             deadline: now,
             turned: false,
         };
-        track.rearm(Rearm::Start(opening.timer));
+        track.deadline = opening.lasts.deadline(&policy.timeouts, now);
         track
     }
 
@@ -138,12 +138,23 @@ impl Track {
         }
     }
 
+    /// Another connection takes the tuple, by a segment that goes `direction`.
+    fn take_over(&mut self, opening: &Opening, direction: Direction) {
+        self.turned ^= opening.direction != direction;
+        self.connection = opening.connection;
+        let irregular = opening.irregular.unwrap_or_default();
+        self.irregular = Irregular::from_words(irregular.words()).with_known_streams(&opening.connection);
+        self.note = opening.note;
+        self.deadline = opening.lasts.deadline(&self.policy.timeouts, self.now);
+    }
+
     fn send(&mut self, direction: Direction, segment: &Segment<'_>) -> Outcome {
         let plain = self.connection.after_plain(direction, segment);
         let situation = Situation {
             connection: &self.connection,
             irregular: &self.irregular,
             note: self.note,
+            deadline: self.deadline,
             direction,
             policy: &self.policy,
             now: self.now,
@@ -171,13 +182,7 @@ impl Track {
                 accepted.remark.map_or(Fine, Remark)
             }
             Judgement::Renew(opening) => {
-                self.turned ^= opening.direction != direction;
-                self.connection = opening.connection;
-                let irregular = opening.irregular.unwrap_or_default();
-                self.irregular =
-                    Irregular::from_words(irregular.words()).with_known_streams(&opening.connection);
-                self.note = opening.note;
-                self.rearm(Rearm::Start(opening.timer));
+                self.take_over(&opening, direction);
                 New
             }
             Judgement::Refuse(refusal) => No(refusal),

@@ -7,7 +7,7 @@
 use super::connection::Connection;
 use super::policy::{Policy, Timeouts};
 use super::state::State;
-use crate::time::Span;
+use crate::time::{Span, Tick};
 
 /// The timers, in the order in which they are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,6 +88,25 @@ const BY_STATES: [[Timer; State::ALL.len()]; State::ALL.len()] = {
     }
     table
 };
+
+/// How long a connection has to live that takes its tuple.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lasts {
+    /// From now on, by this timer.
+    For(Timer),
+    /// Until then: its timer runs since before.
+    Until(Tick),
+}
+
+impl Lasts {
+    /// When it is over.
+    pub const fn deadline(self, timeouts: &Timeouts, now: Tick) -> Tick {
+        match self {
+            Lasts::For(timer) => now.after(timer.span(timeouts)),
+            Lasts::Until(deadline) => deadline,
+        }
+    }
+}
 
 /// What a segment does to the running timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -82,6 +82,22 @@ pub(super) fn overhangs(connection: &Connection, sender: Direction, segment: &Se
     segment.end().is_after(connection.peer(sender).limit.plus(1))
 }
 
+/// How many pairs of a sequence number and an acknowledgement of `sender` fit: the fewer there are, the more it says
+/// that a segment does.
+pub(super) fn room(connection: &Connection, sender: Direction) -> u64 {
+    let [sequence, acknowledgement] = [sequence_range(connection, sender), ack_range(connection, sender)]
+        .map(|[low, high]| if high.is_before(low) { 1 } else { 1 + u64::from(high.offset_from(low)) });
+    sequence * acknowledgement
+}
+
+/// Whether a segment acknowledges what its receiver has sent and `sender` has not acknowledged yet, or the newest of
+/// what it has.
+pub(super) fn acknowledges_news(connection: &Connection, sender: Direction, segment: &Segment<'_>) -> bool {
+    let [low, high] = ack_range(connection, sender);
+    let low = if connection.marks.has_acked(sender) { connection.peer(sender).ack } else { low };
+    !segment.ack.is_before(low) && !segment.ack.is_after(high)
+}
+
 /// Whether `segment`, which bears an ACK, fits; the refusal otherwise.
 pub(super) fn check(
     connection: &Connection,

@@ -26,6 +26,8 @@ const SCALE: u8 = 3;
 /// Initial sequence numbers of originator and responder, and of a SYN that is not the connection's own.
 pub(crate) const INITIAL: [u32; 2] = [0xffff_fe00, 0x7fff_ff00];
 pub(crate) const OTHER_SYN: u32 = 0x2000_0000;
+/// Of a third one, as far from everything else.
+const THIRD_SYN: u32 = 0x6000_0000;
 const PORTS: [u16; 2] = [40_000, 443];
 
 pub(crate) const SYN: Flags = Flags::SYN;
@@ -135,8 +137,14 @@ const CLOSING: [Step; 9] = then(OPEN, [FIN, from_responder(FIN_ACK, 501, 1201, 0
 const MADE_UP: [Step; 9] =
     then(OPEN, [from_originator(SYN, OTHER_SYN, 0, 0), from_responder(SYN_ACK, OTHER_SYN, OTHER_SYN + 1, 0)]);
 
+/// The same twice, with other numbers: of the three connections, one has found no room.
+const CONTESTED: [Step; 11] = then(
+    MADE_UP,
+    [from_originator(SYN, THIRD_SYN, 0, 0), from_responder(SYN_ACK, THIRD_SYN, THIRD_SYN + 1, 0)],
+);
+
 /// Every pair of states that two endpoints can be brought into, and what else changes how a segment is judged.
-pub(crate) static STAGES: [Stage; 33] = {
+pub(crate) static STAGES: [Stage; 34] = {
     use tcp::State::*;
     [
         stage("SYN_SENT/LISTEN", [SynSent, Listen], &[OPEN[0]]),
@@ -262,6 +270,7 @@ pub(crate) static STAGES: [Stage; 33] = {
             [Established, Established],
             &then::<9, 1, 10>(MADE_UP, [from_originator(ACK, OTHER_SYN + 1, OTHER_SYN + 1, 0)]),
         ),
+        stage("ESTABLISHED/SYN_RECEIVED, made up twice", [Established, SynReceived], &CONTESTED),
         stage(
             "ESTABLISHED/ESTABLISHED, a hole",
             [Established, Established],
@@ -313,14 +322,21 @@ impl Stage {
 
     /// Whether a SYN of that endpoint, beside the one that began the connection, is remembered.
     pub(crate) fn remembers_syn_of(&self, sender: Direction) -> bool {
-        self.script.iter().skip(1).any(|step| step.0 == sender && step.1 == SYN)
+        let began_the_one_before = self.is_contested() && sender == Direction::Original;
+        let is_other = self.script.iter().skip(1).any(|step| step.0 == sender && step.1 == SYN)
             && !self.has(tcp::State::SynReceived)
-            && !self.is_made_up()
+            && !self.is_made_up();
+        began_the_one_before || is_other
     }
 
     /// Whether it has displaced another connection, which may come back.
     pub(crate) fn is_made_up(&self) -> bool {
         self.script.starts_with(&MADE_UP)
+    }
+
+    /// Whether another connection has been displaced for which there was no room.
+    pub(crate) fn is_contested(&self) -> bool {
+        self.script.starts_with(&CONTESTED)
     }
 
     /// Whether two different answers to the SYN are known.

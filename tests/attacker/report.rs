@@ -163,7 +163,9 @@ fn allowed_ack(stage: &Stage, kind: Kind, from: Direction) -> Allowed {
     let steps = if opening { both } else { fins + acks_that_step(stage, from) };
     if stage.is_made_up() {
         // What would have had an effect on the displaced one brings it back.
-        return Allowed { ends: 0, returns: both, ..Allowed::ends(2 * both) };
+        // Where a third may be alive whose numbers nobody knows, everything passes, and is remembered as a sign of that.
+        let remembers = if stage.is_contested() { ALL_PAIRS } else { 2 * both };
+        return Allowed { ends: 0, returns: both, remembers, ..Allowed::ends(2 * both) };
     }
     if stage.was_answered_twice() {
         return Allowed::steps(2 * both);
@@ -296,7 +298,9 @@ Both endpoints offer windows of {WINDOW} bytes; data is under way in both direct
   its answer is known, and nothing else changes; `·`: no pair changes anything. Each share is of the worst kind in its
   column.
 - \"Made up\": somebody has sent a SYN and its answer, or all of a handshake, in both endpoints' names, and taken the tuple
-  of an open connection. What is measured is what a segment does that is blind to both.
+  of an open connection. What is measured is what a segment does that is blind to both. \"Made up twice\": there is no room
+  for the first one of the two that are made up, so that whatever fits neither of the others passes, and that it came is
+  *remembered*.
 - RFC 5961 section 3.2 allows an RST one number of 2^32; in the middle there are at most two (what the receiver has
   acknowledged, and what has been let through to it).
 - A segment with ACK needs a sequence number within the window (2^-16 here) and an acknowledgement between one window

@@ -53,8 +53,10 @@ const MADE_UP: u32 = 0x2000_0000;
 /// What somebody sends who makes up a new incarnation in both endpoints' names, and knows its numbers therefore: the
 /// SYN of `side`, its answer, the handshake's end, an RST, and the next SYN.
 pub fn usurpation(side: Side, step: u8) -> (Side, Segment) {
-    let own = side.initial(0).wrapping_add(MADE_UP);
-    let other = side.other().initial(0).wrapping_add(MADE_UP);
+    // Each of the two that can be made up has numbers of its own.
+    let away = MADE_UP << side.index();
+    let own = side.initial(0).wrapping_add(away);
+    let other = side.other().initial(0).wrapping_add(away);
     let forged = |flags, seq, ack| Segment { flags, seq, ack, octets: 0, old_fin: false };
     match step {
         0 => (side, forged(SYN, own, 0)),

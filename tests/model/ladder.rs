@@ -62,6 +62,7 @@ fn tell(world: &mut World, event: Event, rules: &Rules) -> String {
         Event::Usurp(side) => format!("somebody as {side:?}"),
         Event::GivesUp(side) => format!("{side:?}: gives up"),
         Event::EntryEnds => "the tracker's entry ends".to_owned(),
+        Event::GivesWay => "the tracker's entry gives way to what it has displaced".to_owned(),
         Event::Attack(side, number) => {
             let forged = super::attacker::forgeries(world, side);
             format!("forged to {side:?}: {}", forged[usize::from(number)])

@@ -26,6 +26,8 @@ use super::endpoint::WINDOW;
 use super::segment::{Segment, Side};
 
 const NOW: Tick = Tick::new(0);
+/// The clock stands still: no deadline passes by itself.
+const EVER: Tick = Tick::new(1 << 20);
 
 /// A connection in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +162,7 @@ impl Tracker {
             connection: &entry.connection,
             irregular: &irregular,
             note: NOW,
+            deadline: EVER,
             direction,
             policy,
             now: NOW,
@@ -188,6 +191,23 @@ impl Tracker {
             let is_alone = entry.irregular.rival.is_none_or(|rival| rival.connection.marks.is_reset());
             is_alone && (marks.is_reset() || marks.states().contains(&State::TimeWait))
         })
+    }
+
+    /// What the entry has displaced, and has the tuple after it.
+    fn successor(&self) -> Option<Entry> {
+        let entry = self.entry?;
+        let opening = tcp::successor(&entry.connection, &entry.irregular, NOW)?;
+        Some(Entry::of(&opening, entry.originator))
+    }
+
+    /// Whether what the entry has displaced may come back.
+    pub fn has_displaced(&self) -> bool {
+        self.successor().is_some()
+    }
+
+    /// The timer of the entry is over, and what it has displaced has the tuple again.
+    pub fn give_way(&mut self) {
+        self.entry = self.successor();
     }
 
     /// Whether that endpoint waits for nothing any more but for the end of TIME_WAIT.

@@ -18,7 +18,7 @@ use arrayvec::ArrayVec;
 use lastack::tcp::{self, Policy};
 
 use super::endpoint::{Endpoint, State, Step};
-use super::middle::{Outcome, Tracker};
+use super::middle::{Entry, Outcome, Tracker};
 use super::segment::{FIN, RST, SYN, Segment, Side, after};
 
 /// The most segments that one hop has room for.
@@ -158,6 +158,8 @@ pub enum Event {
     GivesUp(Side),
     /// The tracker's entry expires.
     EntryEnds,
+    /// It does so before the connection that it has displaced.
+    GivesWay,
     /// Somebody off the path forges a segment to that endpoint; the number says which one.
     Attack(Side, u8),
     /// He sends the next segment of an incarnation that he has made up, in which that endpoint opens.
@@ -173,7 +175,8 @@ impl Event {
             | Event::Deliver(..)
             | Event::TimeWaitEnds(_)
             | Event::GivesUp(_)
-            | Event::EntryEnds => true,
+            | Event::EntryEnds
+            | Event::GivesWay => true,
             Event::Act(..)
             | Event::LoseBefore(..)
             | Event::LoseBehind(..)
@@ -226,6 +229,11 @@ impl World {
         // Whoever waits for an answer sends again long before the shortest of the tracker's timers.
         if self.is_quiet() && self.tracker.is_over() {
             out.push(Event::EntryEnds);
+        }
+        // What is made up has a timer as well, and no endpoint has to be silent for long.
+        let is_made_up = |entry: Entry| !self.ends.iter().any(|end| entry.tracks(end.side, end.iss));
+        if self.is_silent() && self.tracker.has_displaced() && self.tracker.entry.is_some_and(is_made_up) {
+            out.push(Event::GivesWay);
         }
     }
 
@@ -344,6 +352,7 @@ impl World {
                 self.take(side, step.expect("only what it can do is offered"), rules);
             }
             Event::EntryEnds => self.tracker.entry = None,
+            Event::GivesWay => self.tracker.give_way(),
             Event::Attack(side, number) => {
                 self.budget.attacks -= 1;
                 let segment = super::attacker::forgeries(self, side)[usize::from(number)];

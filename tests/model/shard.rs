@@ -168,13 +168,23 @@ fn senseless(random: &mut fastrand::Rng, world: &World) -> Segment {
     Segment { flags, seq, ack, octets: random.u8(0..=2), old_fin: false }
 }
 
+/// The same but for deadlines: the model has no timers.
+fn without_deadlines(mut tracker: Tracker) -> Tracker {
+    if let Some(entry) = &mut tracker.entry {
+        let irregular = &mut entry.irregular;
+        irregular.contested = irregular.contested.map(|_| NOW);
+        irregular.rival = irregular.rival.map(|rival| tcp::Rival { deadline: NOW, ..rival });
+    }
+    tracker
+}
+
 /// Both judge the segment; both must agree.
 fn compare(seed: u64, real: &mut Real, model: &Tracker, judged: (Side, &Segment, Outcome)) {
     let (sender, segment, outcome) = judged;
     let again = format!("LASTACK_SEED={seed} cargo test --test model shard");
     let context = format!("{sender:?} sends {segment}; alone: {again}");
     assert_eq!(real.judge(sender, segment), outcome, "{context}");
-    assert_eq!(real.tracker(), *model, "{context}");
+    assert_eq!(without_deadlines(real.tracker()), without_deadlines(*model), "{context}");
 }
 
 /// Walks through one world; returns how often segments passed, began a connection and were refused.
@@ -191,6 +201,8 @@ fn walk(seed: u64, rules: &Rules) -> [u32; 3] {
             Some((sender, segment, world.tracker.judge(sender, &segment, &rules.policy)))
         } else {
             world.events(rules, &mut events);
+            // No timer of the shard fires while its clock stands still.
+            events.retain(|&event| event != Event::GivesWay);
             let Some(&event) = random.choice(&events) else { break };
             if event == Event::EntryEnds {
                 real.entry_ends();

@@ -150,6 +150,7 @@ fn usurpations(sends: [u8; 2], closes: [u8; 2]) -> Vec<World> {
     vec![
         established(Budget { usurps: [USURPS, 0], ..budget }),
         established(Budget { usurps: [0, USURPS], ..budget }),
+        established(Budget { usurps: [2, 2], ..budget }),
     ]
 }
 

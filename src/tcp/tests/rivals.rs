@@ -61,6 +61,14 @@ impl Track {
         self
     }
 
+    /// Nobody sends anything until the timer is over: what has the tuple then, if anything has.
+    fn falls_silent(&mut self) -> bool {
+        self.now = self.deadline;
+        let Some(opening) = successor(&self.connection, &self.irregular, self.now) else { return false };
+        self.take_over(&opening, Original);
+        true
+    }
+
     /// Both endpoints go on, and the originator is who it was.
     fn goes_on(&mut self, sent: [u32; 2]) {
         let [a, b] = sent;
@@ -224,10 +232,11 @@ mod made_up {
     }
 
     #[test]
-    fn the_memory_of_it_ends_once_the_first_goes_on_for_longer_than_a_segment_lives() {
+    fn the_memory_of_it_ends_when_its_own_timer_would_be_over() {
         let mut track = Track::established().displaced_by(HostA);
+        track.wait(20_000);
         assert_eq!(track.of_first(HostA, ACK, 1, 1, 0), New);
-        track.wait(29_999);
+        track.wait(39_999);
         track.goes_on([1, 1]);
         assert!(track.connection.marks.is_irregular());
         track.wait(1);
@@ -301,5 +310,344 @@ mod true_ones {
         assert_eq!(track.states(), [Closed, Closed], "whose they are, they do not show");
         assert_eq!(track.of_first(HostA, ACK, 1, 1, 0), New);
         assert_eq!(track.states(), [Established, Established]);
+    }
+}
+
+mod silence {
+    use super::*;
+
+    #[test]
+    fn the_first_outlives_what_was_made_up_with_what_was_left_of_its_own_timer() {
+        for opener in [HostA, HostB] {
+            let mut track = Track::established();
+            track.wait(40_000);
+            let mut track = track.displaced_by(opener);
+            assert!(track.falls_silent(), "syn_received is over");
+            assert_eq!((track.states(), track.turned), ([Established, Established], false));
+            assert_eq!(track.left(), 7_440_000 - 100_000);
+            assert!(!track.connection.marks.is_irregular());
+            track.goes_on([1, 1]);
+        }
+    }
+
+    #[test]
+    fn also_once_what_was_made_up_has_been_made_to_end() {
+        let mut track = Track::established().displaced_by(HostA);
+        assert_eq!(track.of_other(HostA, ACK, 1, 1), Fine);
+        assert_eq!(track.of_other(HostB, RST, 1, 0), Fine);
+        assert_eq!((track.states(), track.left()), ([Closed, Closed], 10_000));
+        assert!(track.falls_silent());
+        track.goes_on([1, 1]);
+        let mut track = track.displaced_by(HostB);
+        assert_eq!(track.of_other(HostA, FIN_ACK, 1, 1), Fine);
+        assert_eq!(track.of_other(HostB, FIN_ACK, 1, 2), Fine);
+        assert_eq!(track.of_other(HostA, ACK, 2, 2), Fine);
+        assert_eq!((track.states(), track.left()), ([Closed, TimeWait], 60_000));
+        assert!(track.falls_silent());
+        track.goes_on([1, 1]);
+    }
+
+    #[test]
+    fn what_is_missing_in_its_streams_it_still_misses() {
+        let mut track = Track::established();
+        assert_eq!(track.of_first(HostB, ACK, 301, 1, 100), Fine, "300 bytes are missing before it");
+        let mut track = track.displaced_by(HostA);
+        assert!(track.falls_silent());
+        assert_eq!(track.of_first(HostB, FIN_ACK, 401, 1, 0), Fine);
+        assert_eq!(track.states(), [Established, FinWait1], "the FIN has not arrived");
+        assert_eq!(track.of_first(HostB, ACK, 1, 1, 300), Fine);
+        assert_eq!(track.of_first(HostA, ACK, 1, 402, 0), Fine);
+        assert_eq!(track.states(), [CloseWait, FinWait2]);
+    }
+
+    #[test]
+    fn whichever_of_the_two_ends_first_the_other_stays() {
+        let mut track = Track::established().displaced_by(HostA);
+        assert_eq!(track.of_other(HostA, ACK, 1, 1), Fine);
+        assert_eq!(track.of_first(HostA, ACK, 1, 1, 0), New);
+        track.of_first(HostA, RST, 1, 0, 0);
+        assert!(track.falls_silent(), "the other one may be the true one");
+        assert_eq!(track.of_other(HostB, ACK, 1, 1), Fine);
+        assert_eq!((track.states(), track.left()), ([Established, Established], 7_440_000));
+    }
+
+    #[test]
+    fn nothing_comes_after_one_that_has_displaced_nothing_alive() {
+        let mut track = Track::established();
+        assert!(!track.falls_silent());
+        // What was there is over: reset, or in TIME_WAIT, or its time is up.
+        let mut track = Track::established().displaced_by(HostA);
+        track.of_first(HostB, RST, 1, 0, 0);
+        assert!(!track.falls_silent());
+        let mut track = Track::established();
+        track.of_first(HostA, FIN_ACK, 1, 1, 0);
+        track.of_first(HostB, FIN_ACK, 1, 2, 0);
+        let mut track = track.displaced_by(HostB);
+        assert!(!track.falls_silent());
+        let mut track = Track::syn_sent();
+        track.b(SYN_ACK, 0, 1);
+        track.wait(10);
+        let mut track = track.displaced_by(HostA);
+        assert!(!track.falls_silent(), "its handshake would be over before");
+    }
+
+    #[test]
+    fn a_segment_that_starts_no_timer_again_leaves_the_one_that_ran() {
+        for opener in [HostA, HostB] {
+            // New data make it a half-close, and start that one's timer.
+            for (payload, left) in [(0, 30_000), (10, 3_600_000)] {
+                let mut track = Track::established();
+                track.of_first(HostA, FIN_ACK, 1, 1, 0);
+                track.of_first(HostB, ACK, 1, 2, 0);
+                track.wait(20_000);
+                let mut track = track.displaced_by(opener);
+                track.wait(10_000);
+                assert_eq!(track.of_first(HostB, ACK, 1, 2, payload), New);
+                assert_eq!((track.states(), track.left()), ([FinWait2, CloseWait], left));
+            }
+        }
+    }
+
+    #[test]
+    fn a_fin_that_comes_too_often_does_not_end_it_by_an_interval_that_nobody_knows() {
+        let mut track = Track::established();
+        for _ in 0..8 {
+            track.of_first(HostA, FIN_ACK, 1, 1, 0);
+            track.wait(1000);
+        }
+        let mut track = track.displaced_by(HostA);
+        assert_eq!(track.of_first(HostA, FIN_ACK, 1, 1, 0), New, "for the ninth time");
+        assert_eq!((track.states(), track.left()), ([FinWait1, CloseWait], 119_000));
+    }
+}
+
+mod a_third {
+    use super::*;
+
+    /// Numbers of the third one, beside those of [`Host::initials`].
+    const A3: u32 = 0x4000_0000;
+    const B3: u32 = 0x7000_0000;
+
+    impl Track {
+        fn of_third(&mut self, host: Host, flags: Flags, seq: u32, ack: u32, payload: u32) -> Outcome {
+            let [own, other] = if host == HostA { [A3, B3] } else { [B3, A3] };
+            let ack = if flags.has(ACK) { other + ack } else { 0 };
+            self.by(host, &segment(flags, own + seq, ack, payload))
+        }
+
+        /// A third one begins by `opener`; whose they are, nobody in the middle knows.
+        fn and_by_a_third(mut self, opener: Host) -> Track {
+            assert_eq!(self.of_third(opener, SYN, 0, 0, 0), Fine);
+            assert_eq!(self.of_third(opener.other(), SYN_ACK, 0, 1, 0), New);
+            self
+        }
+
+        /// Whatever `send` sends passes and moves nothing but how long the tuple is contested.
+        fn passes(&mut self, send: impl FnOnce(&mut Track) -> Outcome) {
+            let before = (self.connection, self.irregular.rival);
+            assert_eq!(send(self), Fine);
+            assert_eq!((self.connection, self.irregular.rival), before);
+        }
+    }
+
+    #[test]
+    fn what_was_planted_before_the_real_one_began_does_not_cost_that_one_a_segment() {
+        for opener in [HostA, HostB] {
+            // The first is made up, the other one real, the third made up again.
+            let mut track = Track::established().displaced_by(HostA);
+            assert_eq!(track.of_other(HostA, ACK, 1, 1), Fine);
+            let mut track = track.and_by_a_third(opener);
+            let [a, b] = [HostA, HostB];
+            track.passes(|it| it.of_other(a, ACK, 1, 1));
+            track.passes(|it| it.of_other(b, ACK, 1, 1));
+            track.passes(|it| it.of_other(a, FIN_ACK, 1, 1));
+            track.passes(|it| it.of_other(b, FIN_ACK, 1, 2));
+            track.passes(|it| it.of_other(a, ACK, 2, 2));
+            track.passes(|it| it.of_other(b, RST, 2, 0));
+            track.passes(|it| it.of_other(b, SYN_ACK, 0, 1));
+            assert_eq!(track.of_first(a, ACK, 1, 1, 0), New, "the first one may be the real one too");
+            track.goes_on([1, 1]);
+        }
+    }
+
+    #[test]
+    fn nor_do_two_that_are_made_up_in_mid_handshake() {
+        let mut track = Track::syn_sent();
+        track.b(SYN_ACK, 0, 1);
+        let mut track = track.displaced_by(HostA);
+        assert_eq!(track.of_other(HostA, ACK, 1, 1), Fine);
+        let mut track = track.and_by_a_third(HostA);
+        track.passes(|it| it.of_first(HostA, ACK, 1, 1, 0));
+        track.passes(|it| it.of_first(HostA, ACK, 1, 1, 10));
+        track.passes(|it| it.of_first(HostB, SYN_ACK, 0, 1, 0));
+        track.passes(|it| it.of_first(HostB, ACK, 1, 11, 0));
+    }
+
+    #[test]
+    fn nobody_moves_or_ends_anything_by_what_passes() {
+        let mut track = Track::established().displaced_by(HostA).and_by_a_third(HostB);
+        assert_eq!(track.of_third(HostB, ACK, 1, 1, 0), Fine);
+        for host in [HostA, HostB] {
+            for (flags, seq) in [(ACK, 0x1000_0000), (FIN_ACK, 0x2000_0000), (RST, 77), (SYN_ACK, 5)] {
+                track.passes(|it| it.by(host, &segment(flags, seq, 0x3000_0000, 0)));
+            }
+        }
+    }
+
+    #[test]
+    fn the_contest_is_over_when_the_timer_of_the_lost_one_would_be() {
+        let mut track = Track::established().displaced_by(HostA).and_by_a_third(HostA);
+        assert_eq!(track.of_third(HostA, ACK, 1, 1, 0), Fine);
+        track.wait(59_999);
+        track.passes(|it| it.of_other(HostB, RST, 9000, 0));
+        track.wait(1);
+        assert_eq!(track.of_other(HostB, RST, 9000, 0), No(Refusal::OutOfWindow));
+        // Data and acknowledgements of the lost one start it again.
+        let mut track = Track::established().displaced_by(HostA).and_by_a_third(HostA);
+        assert_eq!(track.of_third(HostA, ACK, 1, 1, 0), Fine);
+        track.wait(59_999);
+        track.passes(|it| it.of_other(HostB, ACK, 1, 1));
+        assert_eq!(track.irregular.contested, Some(track.now.after(Span::from_milliseconds(7_440_000))));
+    }
+
+    #[test]
+    fn it_ends_with_the_last_memory_of_it() {
+        let mut track = Track::established().displaced_by(HostA).and_by_a_third(HostA);
+        assert_eq!(track.of_first(HostA, ACK, 1, 1, 0), New);
+        assert!(track.irregular.contested.is_some(), "a return does not decide it");
+        track.wait(60_000);
+        track.goes_on([1, 1]);
+        assert!(!track.connection.marks.is_irregular());
+    }
+
+    #[test]
+    fn one_that_was_never_answered_takes_the_tuple_back_by_its_answer_alone() {
+        let mut track = Track::established().displaced_by(HostA);
+        assert_eq!(track.of_other(HostA, RST, 1, 0), Fine);
+        assert_eq!(track.of_third(HostA, SYN, 0, 0, 0), New);
+        assert_eq!(track.of_first(HostA, ACK, 1, 1, 0), New);
+        for host in [HostA, HostB] {
+            assert_eq!(track.by(host, &segment(ACK, 0x1000_0000, 77, 0)), No(Refusal::OutOfWindow));
+        }
+        assert_eq!(track.of_third(HostB, SYN_ACK, 0, 1, 0), Fine);
+        assert_eq!(track.states(), [Established, Established]);
+        assert_eq!(track.of_third(HostA, ACK, 1, 1, 0), New);
+        assert_eq!(track.states(), [Established, Established]);
+    }
+
+    #[test]
+    fn one_that_is_over_is_not_waited_for() {
+        let mut track = Track::established().displaced_by(HostA);
+        assert_eq!(track.of_other(HostA, RST, 1, 0), Fine);
+        assert_eq!(track.of_third(HostA, SYN, 0, 0, 0), New);
+        assert_eq!(track.irregular.contested, None);
+        assert_eq!(track.of_other(HostA, ACK, 1, 1), No(Refusal::NotSynchronized));
+    }
+
+    #[test]
+    fn what_policy_refuses_is_refused_all_the_same() {
+        let policy = Policy { inexact_rst: InexactRst::Drop, ..Policy::DEFAULT };
+        let mut track = Track::established_under(policy).displaced_by(HostA).and_by_a_third(HostA);
+        assert_eq!(track.of_third(HostA, ACK, 1, 1, 0), Fine);
+        assert_eq!(track.of_third(HostA, RST, 50, 0, 0), No(Refusal::RstNotExact));
+    }
+}
+
+mod wide_windows {
+    use super::*;
+
+    const WIDEST: Options<'static> = Options(&[3, 3, 14, 0]);
+
+    /// Made up with windows in which the first one's numbers lie.
+    fn made_up_around(mut track: Track) -> Track {
+        let wide =
+            |flags, seq, ack| Segment { window: 65_535, options: WIDEST, ..segment(flags, seq, ack, 0) };
+        let bare = |seq, ack| Segment { window: 65_535, ..segment(ACK, seq, ack, 0) };
+        let [a, b] = [0x0800_0000, 0x1000_0000];
+        assert_eq!(track.by(HostA, &wide(SYN, a, 0)), Fine);
+        assert_eq!(track.by(HostB, &wide(SYN_ACK, b, a + 1)), New);
+        assert_eq!(track.by(HostA, &bare(a + 1, b + 1)), Fine);
+        assert_eq!(track.by(HostB, &bare(b + 1, a + 1)), Fine);
+        assert_eq!(track.states(), [Established, Established]);
+        let next = segment(ACK, A + 1, B + 1, 10);
+        assert_eq!(window::check(&track.connection, Original, &next), Ok(()), "it catches the first one's");
+        track
+    }
+
+    #[test]
+    fn the_next_segment_of_the_first_is_the_firsts() {
+        for host in [HostA, HostB] {
+            for (flags, payload) in [(ACK, 0), (ACK, 10), (FIN_ACK, 0)] {
+                let mut track = made_up_around(Track::established());
+                assert_eq!(track.of_first(host, flags, 1, 1, payload), New, "{host:?} {flags:?} {payload}");
+            }
+        }
+    }
+
+    #[test]
+    fn wherever_all_their_numbers_lie_every_segment_is_for_its_own() {
+        let mut random = fastrand::Rng::with_seed(5);
+        let mut caught = 0;
+        for round in 0..1_500 {
+            let [a, b, c, d] = [(); 4].map(|()| random.u32(..));
+            let wide = |flags, seq, ack| Segment { window: 65_535, ..segment(flags, seq, ack, 0) };
+            let mut track = Track::begun_by(&segment(SYN, a, 0, 0), Policy::DEFAULT);
+            let [a, b, c, d] = [a, b, c, d].map(|initial| initial.wrapping_add(1));
+            let before = |number: u32| number.wrapping_sub(1);
+            track.by(HostB, &segment(SYN_ACK, before(b), a, 0));
+            track.by(HostA, &segment(ACK, a, b, 0));
+            track.by(HostA, &Segment { options: WIDEST, ..wide(SYN, before(c), 0) });
+            track.by(HostB, &Segment { options: WIDEST, ..wide(SYN_ACK, before(d), c) });
+            track.by(HostA, &wide(ACK, c, d));
+            assert_eq!(track.by(HostB, &wide(ACK, d, c)), Fine, "round {round}: it is what is in the table");
+            let next = segment(ACK, a, b, 10);
+            caught += u32::from(window::check(&track.connection, Original, &next).is_ok());
+            assert_eq!(track.by(HostA, &next), New, "round {round}");
+            assert_eq!(track.by(HostB, &segment(ACK, b, a.wrapping_add(10), 10)), Fine, "round {round}");
+            let rst = segment(RST, a.wrapping_add(10), 0, 0);
+            assert_eq!((track.by(HostA, &rst), track.states()), (Fine, [Closed, Closed]), "round {round}");
+        }
+        assert!(caught > 100, "{caught} of them lay in the windows");
+    }
+
+    #[test]
+    fn so_is_what_was_lost_or_comes_again() {
+        let sent = || {
+            let mut track = Track::established();
+            assert_eq!(track.of_first(HostA, ACK, 1, 1, 100), Fine);
+            track
+        };
+        let before = sent().connection.peers;
+        let mut track = made_up_around(sent());
+        assert_eq!(track.of_first(HostA, ACK, 1, 1, 100), New, "once more");
+        assert_eq!(track.connection.peers, before);
+        let mut track = made_up_around(sent());
+        assert_eq!(track.of_first(HostA, ACK, 201, 1, 100), New, "100 bytes before it are missing");
+        assert_eq!(track.of_first(HostA, ACK, 101, 1, 100), Fine);
+    }
+
+    #[test]
+    fn an_exact_rst_of_the_first_ends_that_and_not_what_was_made_up() {
+        for host in [HostA, HostB] {
+            let mut track = made_up_around(Track::established());
+            let before = track.connection;
+            assert_eq!(track.of_first(host, RST, 1, 0, 0), Fine);
+            assert_eq!(track.connection, before);
+            assert!(track.irregular.rival.unwrap().connection.marks.is_reset());
+            assert!(!track.falls_silent());
+        }
+    }
+
+    #[test]
+    fn what_is_next_in_the_table_stays_there_whatever_it_fits_beside() {
+        let mut track = made_up_around(Track::established());
+        assert_eq!(track.of_first(HostA, ACK, 1, 1, 10), New);
+        for _ in 0..3 {
+            assert_eq!(track.of_first(HostB, ACK, 1, 11, 0), Fine);
+            assert_eq!(track.of_first(HostA, ACK, 11, 1, 0), Fine);
+        }
+        assert_eq!(track.of_first(HostA, ACK, 111, 1, 10), Fine, "a hole in a narrow window says more");
+        assert_eq!(track.of_first(HostA, RST, 11, 0, 0), Fine);
+        assert_eq!(track.states(), [Closed, Closed]);
     }
 }

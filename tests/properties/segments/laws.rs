@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use lastack::shard::{Action, Class, Counters, End, Evidence, Reason, Record, Subject, Verdict};
 use lastack::table::Index;
-use lastack::tcp::{Connection, Refusal, State, TimeWaitOverflow};
+use lastack::tcp::{Connection, Irregular, Refusal, State, TimeWaitOverflow};
 use lastack::time::{Span, Tick};
 use lastack::timer::{Links, NONE, SLOTS};
 use lastack::wire::{Direction, Flags, Seq};
@@ -44,6 +44,8 @@ pub(crate) struct Laws<'a> {
     counted: HashMap<u64, Counted>,
     /// The highest number that a connection had.
     newest: u64,
+    /// How many had the tuple again once another one had ended.
+    given_back: u64,
     packets: u64,
     with_reason: u64,
     counters: Counters,
@@ -56,6 +58,7 @@ impl<'a> Laws<'a> {
             setup,
             counted: HashMap::new(),
             newest: 0,
+            given_back: 0,
             packets: 0,
             with_reason: 0,
             counters: Counters::ZERO,
@@ -167,7 +170,8 @@ impl<'a> Laws<'a> {
         assert_eq!(*counted, told(&kept.record), "fresh counters");
         let takes_over = ended.iter().any(|record| same_tuple(record, &kept.record));
         if takes_over && !flags.has(Flags::SYN) {
-            return self.comes_back(kept, flags, now);
+            let displacer = before.iter().find(|was| same_tuple(&was.record, &kept.record));
+            return self.comes_back(displacer.expect("it took over"), kept, flags, now);
         }
         let (expected, timeout) = match (flags, way) {
             (flags, Direction::Reply) => {
@@ -183,7 +187,8 @@ impl<'a> Laws<'a> {
     }
 
     /// What another one had displaced is in the table again, with the states that it had come to.
-    fn comes_back(&self, kept: &Kept, flags: Flags, now: Tick) {
+    /// Its timer starts again, or goes on as it ran beside the other one's.
+    fn comes_back(&self, displacer: &Kept, kept: &Kept, flags: Flags, now: Tick) {
         assert!(flags.has(Flags::ACK) && !flags.has(Flags::RST), "back by {flags:?}");
         let timeouts = &self.setup.policy.timeouts;
         let states = kept.record.states.expect("states");
@@ -200,7 +205,10 @@ impl<'a> Laws<'a> {
                 panic!("back in {states:?}, which nobody can need")
             }
         };
-        assert_eq!(kept.record.deadline, now.after(timeout), "the timer of {states:?}");
+        let irregular = displacer.annex.map(Irregular::from_words).unwrap_or_default();
+        let own = irregular.rival.expect("it was kept").deadline;
+        let deadline = kept.record.deadline;
+        assert!(deadline == own || deadline == now.after(timeout), "the timer of {states:?}: {deadline:?}");
     }
 
     /// A packet of class `established`.
@@ -332,7 +340,16 @@ impl<'a> Laws<'a> {
     /// Counters add up and never decrease; what is told has no gaps.
     fn account(&mut self, world: &mut World) {
         let heard = &mut world.heard;
-        let mut changes: Vec<u64> = heard.begun.drain(..).map(|(change, _)| change.sequence).collect();
+        let mut changes = Vec::new();
+        for (change, record) in heard.begun.drain(..) {
+            changes.push(change.sequence);
+            // Not by a packet, but by the end of what had displaced it.
+            if record.packets == [0, 0] {
+                self.given_back += 1;
+                self.counted.insert(record.id, told(&record));
+                self.newest = self.newest.max(record.id);
+            }
+        }
         changes.extend(heard.changed.drain(..).map(|(change, _)| change.sequence));
         let mut ends = [0; End::ALL.len()];
         for (change, record) in heard.ended.drain(..) {
@@ -350,7 +367,7 @@ impl<'a> Laws<'a> {
         assert_eq!(counters.accepted + counters.dropped, self.packets);
         assert_eq!(counters.by_class.iter().sum::<u64>(), self.packets);
         assert_eq!(counters.by_reason.iter().sum::<u64>(), self.with_reason);
-        assert_eq!(counters.begun, counters.by_class[Class::New as usize]);
+        assert_eq!(counters.begun, counters.by_class[Class::New as usize] + self.given_back);
         for (number, count) in ends.into_iter().enumerate() {
             assert_eq!(counters.ended[number], self.counters.ended[number] + count);
         }
@@ -417,7 +434,7 @@ fn points_to(kept: &Kept, subject: &Subject, facts: &Facts) {
     assert_eq!((source, destination), (first, second), "{subject:?} of {record:?}");
 }
 
-/// Connections beside the packet's own are as they were, or have ended.
+/// Connections beside the packet's own are as they were, or have ended and given way to what they had displaced.
 fn others_are_untouched(before: &[Kept], after: &[Kept], own: u64, ended: &[Record]) {
     for kept in before.iter().filter(|kept| kept.record.id != own) {
         match find(after, kept.record.id) {
@@ -429,7 +446,10 @@ fn others_are_untouched(before: &[Kept], after: &[Kept], own: u64, ended: &[Reco
         }
     }
     for kept in after {
-        assert!(kept.record.id == own || find(before, kept.record.id).is_some(), "from nowhere: {kept:?}");
+        let was_there = kept.record.id == own || find(before, kept.record.id).is_some();
+        // What the limit of TIME_WAIT has ended had displaced it.
+        let is_back = || ended.iter().any(|record| same_tuple(record, &kept.record));
+        assert!(was_there || kept.record.packets == [0, 0] && is_back(), "from nowhere: {kept:?}");
     }
 }
 

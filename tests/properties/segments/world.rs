@@ -7,6 +7,7 @@ use lastack::shard::{
     Admission, Arrival, BURST, Change, Datagram, Evidence, Observer, Record, Shard, Verdict,
 };
 use lastack::table::{HashKeys, Index};
+use lastack::tcp::Irregular;
 use lastack::time::{Tick, Time};
 use lastack::wire::build::{Builder, Tcp};
 use lastack::wire::{Direction, Frame, Link, Ports, Seq};
@@ -90,7 +91,7 @@ pub(crate) struct Kept {
     pub tracker: [u64; 5],
     pub note: u32,
     pub round_trip: u16,
-    pub annex: Option<[u64; 8]>,
+    pub annex: Option<[u64; Irregular::WORDS]>,
 }
 
 pub(crate) struct World {
