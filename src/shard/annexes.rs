@@ -15,6 +15,10 @@
 //! in a queue with room for a fixed share of all annexes, and where that is full the front one gives its annex
 //! back. A flood of them displaces itself, and nothing of a connection that both sides have confirmed.
 //!
+//! Three segments in both endpoints' names confirm a connection, and a fourth leaves a hole in it for as long as it
+//! lasts. So a hole gives way where all annexes are taken and a confirmed connection has something to remember: of a
+//! hole the receiver's acknowledgement tells as well, a round trip later, and of a remembered segment nothing does.
+//!
 //! # Life cycle
 //!
 //! [`Shard::keep_irregular`], after each segment that was accepted the long way, takes an annex, writes it or gives it
@@ -37,6 +41,13 @@ use crate::wire::protocol;
 /// a million segments each second, two for each taking, is 31 ms for the answer that the memory is kept for.
 const UNCONFIRMED_SHARE: u32 = 4;
 
+/// How many connections are looked at, at most, for a hole that can be forgotten. In a full table every sixteenth has
+/// an annex once all are taken.
+const HOLE_SAMPLE: u32 = 128;
+
+/// How many places are looked at, at most, for each of these.
+const STRIDE: u32 = 16;
+
 /// The annexes that were taken by connections which not both sides had confirmed yet, oldest first.
 ///
 /// Of a connection that has given its annex back and taken another there are two entries, of which the first counts.
@@ -45,6 +56,8 @@ pub(super) struct Provisional {
     /// How many they hold at most; none where every connection has an annex of its own, as in small tables.
     share: Option<usize>,
     order: VecDeque<(Index, u64)>,
+    /// Where the next search for a hole that can be forgotten begins.
+    hand: Index,
 }
 
 impl Provisional {
@@ -52,7 +65,7 @@ impl Provisional {
     pub(super) fn new(layout: &Layout) -> Provisional {
         let is_scarce = layout.annexes() < layout.capacity();
         let share = is_scarce.then(|| (layout.annexes() / UNCONFIRMED_SHARE) as usize);
-        Provisional { share, order: VecDeque::with_capacity(share.unwrap_or(0)) }
+        Provisional { share, order: VecDeque::with_capacity(share.unwrap_or(0)), hand: Index::new(0) }
     }
 
     /// Whether connections that are not confirmed have to share.
@@ -120,11 +133,33 @@ impl Shard {
         if is_provisional && let Some((oldest, id)) = self.provisional.make_room() {
             self.displace(oldest, id);
         }
-        let is_taken = self.table.annex_allocate(index).is_some();
+        let mut is_taken = self.table.annex_allocate(index).is_some();
+        if !is_taken && !is_provisional && tracked.marks.remembers() && self.forget_a_hole() {
+            is_taken = self.table.annex_allocate(index).is_some();
+        }
         if is_provisional && is_taken {
             self.provisional.file(index, self.table.connection(index).id());
         }
         is_taken
+    }
+
+    /// Takes an annex back that is kept for holes and nothing else, behind a moving hand: the next one that it comes to,
+    /// so that those which are kept longest go first. Returns whether it came to one.
+    fn forget_a_hole(&mut self) -> bool {
+        for _ in 0..HOLE_SAMPLE {
+            let hand = self.provisional.hand;
+            let Some(index) = self.table.next_live(hand, STRIDE) else {
+                self.provisional.hand = Index::new(hand.number().saturating_add(STRIDE));
+                continue;
+            };
+            self.provisional.hand = index.following();
+            if holds_holes_alone(&self.table, index) {
+                self.table.annex_free(index);
+                self.counters.annexes_displaced += 1;
+                return true;
+            }
+        }
+        false
     }
 
     /// Takes the annex back that connection `id` at `index` holds, if it does and is unconfirmed still; it
@@ -140,6 +175,14 @@ impl Shard {
         connection.write(|writer| writer.set_tracker(&tracked.words()));
         self.counters.annexes_displaced += 1;
     }
+}
+
+/// Whether the live connection at `index` has an annex for what its streams miss, and remembers nothing in it.
+fn holds_holes_alone(table: &Table, index: Index) -> bool {
+    let connection = table.connection(index);
+    connection.protocol() == protocol::TCP
+        && table.annex(index).is_some()
+        && !tcp::Connection::from_words(connection.tracker()).marks.remembers()
 }
 
 /// Whether connection `id` is still at `index`, has an annex, and has not been confirmed since.

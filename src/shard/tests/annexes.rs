@@ -11,8 +11,9 @@ const SHARE: usize = 16;
 /// Connections that are under way, by their client's port.
 const PORTS: u16 = 150;
 
-/// What is seen of a connection from outside: its port, whether both sides have confirmed it, whether it has an annex.
-type Seen = BTreeMap<u64, (u16, bool, bool)>;
+/// What is seen of a connection from outside: its port, whether both sides have confirmed it, whether it has an annex,
+/// and whether it remembers something.
+type Seen = BTreeMap<u64, (u16, bool, bool, bool)>;
 
 fn seen(shard: &Shard) -> Seen {
     let table = shard.table();
@@ -30,7 +31,7 @@ fn seen(shard: &Shard) -> Seen {
             || rival.is_some_and(|rival| record::rank_of_tcp(&rival.connection).is_none());
         let Record { originator, responder, .. } = shard.record(index);
         let port = if originator.1 == 80 { responder.1 } else { originator.1 };
-        (connection.id(), (port, is_confirmed, has_annex))
+        (connection.id(), (port, is_confirmed, has_annex, tracked.marks.remembers()))
     });
     connections.collect()
 }
@@ -53,15 +54,16 @@ fn segment_of(random: &mut fastrand::Rng, port: u16) -> Vec<u8> {
 
 /// What one segment of the connection from `port` may change of others.
 fn check(before: &Seen, after: &Seen, port: u16) {
-    let others = |(_, (other, ..)): &(&u64, &(u16, bool, bool))| *other != port;
+    let others = |(_, (other, ..)): &(&u64, &(u16, bool, bool, bool))| *other != port;
     let lost = before.iter().filter(others).filter(|(id, was)| was.2 && !after[id].2);
     let lost: Vec<_> = lost.collect();
     assert!(lost.len() <= 1, "one segment displaces one annex: {lost:?}");
     let provisional = |seen: &Seen| seen.values().filter(|one| one.2 && !one.1).count();
-    if let Some((_, (_, was_confirmed, _))) = lost.first() {
-        assert!(!was_confirmed, "{lost:?}");
+    if let Some((_, (_, was_confirmed, _, remembered))) = lost.first() {
         let taker = after.values().find(|one| one.0 == port).unwrap();
-        assert!(taker.2 && !taker.1, "only an unconfirmed connection displaces another: {taker:?}");
+        let is_of_unconfirmed = !was_confirmed && taker.2 && !taker.1;
+        let was_hole = !remembered && taker.1 && taker.2 && taker.3;
+        assert!(is_of_unconfirmed || was_hole, "{lost:?} for {taker:?}");
     }
     assert!(provisional(after) <= SHARE);
 }
@@ -108,7 +110,7 @@ fn a_connection_that_is_confirmed_keeps_what_it_took_before() {
         lab.send(&[there(port, Flags::SYN, 0, 0), there(port, Flags::SYN, 500_000, 0)]);
     }
     assert_eq!(lab.shard.counters().annexes_displaced, 198 - SHARE as u64);
-    assert_eq!(seen(&lab.shard)[&1], (1, true, true));
+    assert_eq!(seen(&lab.shard)[&1], (1, true, true, true));
     // The client has sent the second SYN, and not the first: the server, restarted, answers it.
     assert_eq!(lab.send_one(back(1, SYN_ACK, 700_000, 500_001)).class, Class::New);
 }
@@ -156,4 +158,41 @@ fn a_flood_does_not_keep_a_displaced_connection_from_coming_back() {
     let verdict = lab.send_one(there(1, Flags::ACK, 1, 1));
     assert_eq!((verdict.action, verdict.class), (Action::Accept, Class::New));
     assert_eq!(verdict.subject.unwrap().states, Some([tcp::State::Established; 2]));
+}
+
+/// Three segments in both names confirm a connection, and a fourth leaves a hole in it for as long as it lasts.
+#[test]
+fn holes_do_not_keep_what_must_be_remembered_from_its_annex() {
+    let mut lab = Lab::new(PLACES, tcp::Policy::DEFAULT);
+    let has_annex = |lab: &Lab, port| seen(&lab.shard).values().find(|one| one.0 == port).unwrap().2;
+    lab.open(999);
+    for port in 1..=2 * ANNEXES as u16 {
+        lab.open(port);
+        lab.send_one(there(port, FIN_ACK, 101, 1));
+    }
+    assert_eq!(lab.shard.counters().annexes_exhausted, ANNEXES as u64, "a hole does not give way to another");
+    // Both endpoints have crashed.
+    lab.send_one(there(999, Flags::SYN, 500_000, 0));
+    assert!(has_annex(&lab, 999));
+    assert!(!has_annex(&lab, 1), "it has it the longest");
+    assert_eq!(lab.shard.counters().annexes_displaced, 1);
+    assert_eq!(lab.send_one(back(999, SYN_ACK, 700_000, 500_001)).class, Class::New);
+    // Of the hole the receiver's acknowledgement tells.
+    let states = |verdict: Verdict| verdict.subject.unwrap().states;
+    assert_eq!(states(lab.send_one(back(1, Flags::ACK, 1, 102))), Some([State::FinWait2, State::CloseWait]));
+    // What nobody has confirmed displaces nothing of a confirmed one.
+    lab.send(&[there(1000, Flags::SYN, 0, 0), there(1000, Flags::SYN, 500_000, 0)]);
+    assert!(!has_annex(&lab, 1000));
+}
+
+/// As many as there are annexes; then there is nothing to be forgotten, and the search is over soon.
+#[test]
+fn what_is_remembered_never_gives_way_to_what_else_is_to_be_remembered() {
+    let mut lab = Lab::new(PLACES, tcp::Policy::DEFAULT);
+    for port in 1..=ANNEXES as u16 + 1 {
+        lab.open(port);
+        lab.send_one(there(port, Flags::SYN, 500_000, 0));
+    }
+    assert_eq!((lab.shard.counters().annexes_displaced, lab.shard.counters().annexes_exhausted), (0, 1));
+    assert!(seen(&lab.shard).values().all(|one| one.2 == (one.0 <= ANNEXES as u16)));
 }
