@@ -347,3 +347,22 @@ fn every_packet_of_other_peoples_captures_has_a_story() {
         }
     }
 }
+
+/// What passes for the sake of another connection of its tuple has no reason, but a story.
+#[test]
+fn a_segment_of_a_displaced_connection_is_told_as_one() {
+    let stories = [
+        ("a-displaced-connection-closes", 9, "brings a displaced connection back"),
+        ("a-displaced-connection-closes", 10, "which brought it back: another one had displaced it"),
+        ("an-rst-of-the-displaced-connection-is-that-ones", 6, "It ends that one, and nothing else"),
+        ("a-connection-planted-before-the-real-one-began", 10, "there was no room"),
+        ("a-connection-planted-before-the-real-one-began", 13, "there was no room"),
+    ];
+    for (name, number, told) in stories {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/scenarios/attack/{name}.txt"));
+        let run = lastack(&["replay", "--explain", &number.to_string(), path.to_str().unwrap()]);
+        let story = run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(story.contains(told), "{name}, packet {number}: {story}");
+        assert!(!story.contains("picked up in mid-stream"), "{story}");
+    }
+}

@@ -14,6 +14,7 @@
 mod drawing;
 mod past;
 mod refused;
+mod rival;
 mod segment;
 mod sentences;
 mod story;
@@ -41,6 +42,8 @@ pub(super) struct Explainer {
     pasts: Pasts,
     /// The packet that is under way; none while only timers run.
     current: Option<Mention>,
+    /// The last packet by which a connection has ended.
+    displacer: Option<u64>,
     /// Packet N, from when it came until it is judged.
     kind: Option<Kind>,
     before: Option<Glimpse>,
@@ -56,6 +59,7 @@ impl Explainer {
             wanted,
             pasts: Pasts::default(),
             current: None,
+            displacer: None,
             kind: None,
             before: None,
             after: None,
@@ -102,7 +106,7 @@ impl Explainer {
 
     pub(super) fn begun(&mut self, record: &Record) {
         if let Some(by) = self.current {
-            self.pasts.begin(record, by);
+            self.pasts.begin(record, by, self.displacer == Some(by.number));
         }
     }
 
@@ -114,6 +118,7 @@ impl Explainer {
 
     pub(super) fn ended(&mut self, record: &Record) {
         let past = self.pasts.end(record.id);
+        self.displacer = self.current.map(|by| by.number);
         if self.current.is_some_and(|by| by.number == self.wanted) {
             self.ended.push((*record, past));
         }

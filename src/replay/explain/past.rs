@@ -51,6 +51,8 @@ pub(super) struct Step {
 pub(super) struct Past {
     /// Its first packet.
     pub(super) began: Mention,
+    /// Whether that took the tuple from another connection.
+    pub(super) has_displaced: bool,
     /// The states behind its first packet; none of what is not TCP.
     pub(super) first_states: Option<[State; 2]>,
     /// Who sent its first packet, and to whom.
@@ -72,10 +74,11 @@ impl Pasts {
         self.0.get(&id)
     }
 
-    /// A connection begins by the packet `by`.
-    pub(super) fn begin(&mut self, record: &Record, by: Mention) {
+    /// A connection begins by the packet `by`, in place of another one or not.
+    pub(super) fn begin(&mut self, record: &Record, by: Mention, has_displaced: bool) {
         let mut past = Past {
             began: by,
+            has_displaced,
             first_states: record.states,
             record: *record,
             initials: [None; 2],

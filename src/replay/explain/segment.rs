@@ -8,6 +8,7 @@
 //! The verdict is known; this only names the rule whose outcome it is.
 
 use super::drawing::{Mark, Point, draw};
+use super::rival;
 use super::sentences::{Ruling, reuse_name};
 use super::story::{Segment, Story, bytes};
 use crate::shard::Class;
@@ -19,7 +20,9 @@ pub(super) fn ruling(story: &Story, segment: &Segment) -> Ruling {
     let flags = segment.flags;
     let is_new = story.verdict.class == Class::New;
     match story.states_before() {
-        _ if is_new && !flags.has(Flags::SYN) => picked_up(segment),
+        _ if is_new && !flags.has(Flags::SYN) => {
+            rival::comes_back(story, segment).unwrap_or_else(|| picked_up(segment))
+        }
         Some(states) if is_new => renewed(story, segment, states),
         None => begun(segment),
         Some(states) if flags.has(Flags::RST) => reset(story, segment, states),
@@ -97,12 +100,15 @@ fn renewed(story: &Story, segment: &Segment, states: [State; 2]) -> Ruling {
 fn reset(story: &Story, segment: &Segment, states: [State; 2]) -> Ruling {
     let ended = story.verdict.subject.and_then(|subject| subject.states) != Some(states);
     let Some(bounds) = story.bounds() else { return Ruling::default() };
+    if !ended && let Some(ruling) = rival::reset_beside(story) {
+        return ruling;
+    }
     if !ended && !is_over(story, states) {
-        return said(&[format!(
+        return rival::contested(story).unwrap_or_else(|| said(&[format!(
             "It passes, and does not end this connection: it answers a segment of an older one with the same tuple, \
              which the {} may still have (RFC 9293 section 3.5.1, figures 8 and 9).",
             story.receiver()
-        )]);
+        )]));
     }
     if !ended {
         return said(&[
@@ -148,6 +154,12 @@ fn is_over(story: &Story, states: [State; 2]) -> bool {
 fn syn_ack(story: &Story, segment: &Segment, states: [State; 2]) -> Ruling {
     let direction = story.direction().unwrap_or(Direction::Reply);
     let is_its_own = story.initial(direction) == Some(segment.seq);
+    if !is_its_own
+        && story.states_after() == Some(states)
+        && let Some(ruling) = rival::contested(story)
+    {
+        return ruling;
+    }
     said(&[if states == [State::SynSent, State::Listen] {
         "It is the handshake's second segment: it acknowledges the SYN (RFC 9293 section 3.5).".to_owned()
     } else if story.states_after() != Some(states) {
@@ -181,6 +193,9 @@ fn is_unsynchronized(story: &Story, states: [State; 2]) -> bool {
 /// An acknowledgement of an older connection, which met a SYN of the new one.
 fn before_synchronized(story: &Story) -> Ruling {
     let (from, to) = (story.sender(), story.receiver());
+    if let Some(ruling) = rival::contested(story) {
+        return ruling;
+    }
     let has_spoken = story.states_before().is_some_and(|states| {
         states[story.direction().unwrap_or(Direction::Original).index()] == State::SynSent
     });
@@ -227,11 +242,8 @@ fn in_window(story: &Story, segment: &Segment, states: [State; 2]) -> Ruling {
         return Ruling::default();
     };
     let [low, high] = bounds.seq;
-    let fits = !segment.seq.is_before(low) && !segment.seq.is_after(high);
-    let [lowest, highest] = bounds.ack;
-    let acks = !segment.ack.is_before(lowest) && !segment.ack.is_after(highest);
     let mut ruling = Ruling::default();
-    if fits && acks {
+    if rival::fits(&bounds, segment) {
         ruling.sentences.push(format!(
             "Its numbers fit (RFC 9293 section 3.10.7.4, RFC 5961 section 5.2): a segment of its length may begin \
              from {} to {}, and it acknowledges what the {} has sent.",
@@ -239,6 +251,8 @@ fn in_window(story: &Story, segment: &Segment, states: [State; 2]) -> Ruling {
             story.number(high, direction),
             story.receiver()
         ));
+    } else if let Some(ruling) = rival::beside(story, segment).or_else(|| rival::contested(story)) {
+        return ruling;
     } else {
         let policy = story.settings.tcp;
         let key = if policy.liberal { "tcp.liberal = true" } else { "tcp.check_window = false" };

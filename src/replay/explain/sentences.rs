@@ -152,7 +152,8 @@ fn connection(story: &Story) -> Vec<String> {
         (end_of(&past.record, past.record.originator), end_of(&past.record, past.record.responder));
     let ends = format!("{originator} (the originator) to {responder} (the responder)");
     if past.began.number == story.line.number {
-        sentences.push(format!("It begins connection {}, from {ends}.", subject.id));
+        let begins = if is_brought_back(past) { "brings back what is now" } else { "begins" };
+        sentences.push(format!("It {begins} connection {}, from {ends}.", subject.id));
         return sentences;
     }
     let bears = match story.verdict.class {
@@ -190,9 +191,15 @@ fn connection(story: &Story) -> Vec<String> {
     sentences
 }
 
+/// Whether a connection is one that had been displaced, and not what it began with.
+const fn is_brought_back(past: &Past) -> bool {
+    past.has_displaced && !matches!(past.began.segment, Some((flags, _)) if flags.has(Flags::SYN))
+}
+
 const fn how_it_began(past: &Past) -> &'static str {
     match past.began.segment {
         Some((flags, _)) if flags.has(Flags::SYN) => "",
+        Some(_) if is_brought_back(past) => ", which brought it back: another one had displaced it",
         Some(_) => ", picked up in mid-stream: no handshake was seen",
         None => "",
     }
