@@ -92,7 +92,7 @@ struct TimingWheel {
 impl Timers for TimingWheel {
     fn new(places: u32) -> TimingWheel {
         let cells = Cells::new(places);
-        let wheel = Wheel::new(&cells, Tick::new(0));
+        let wheel = Wheel::new(Tick::new(0));
         TimingWheel { cells, wheel }
     }
     fn set(&mut self, place: u32, deadline: u32) {

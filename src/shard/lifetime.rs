@@ -12,18 +12,19 @@ use crate::time::Tick;
 use crate::timer::{Links, Progress, Storage};
 use crate::wire::{Direction, protocol};
 
-/// The wheel's lists, where they lie in the table.
+/// The wheel's lists, where they lie in the table. A head is kept as its place plus one: zero, as which memory
+/// begins, is none.
 pub(super) struct Timers<'a>(pub(super) &'a Table);
 
 impl Storage for Timers<'_> {
     #[inline]
     fn head(&self, slot: usize) -> u32 {
-        self.0.wheel_heads()[slot].load(Relaxed)
+        self.0.wheel_heads()[slot].load(Relaxed).wrapping_sub(1)
     }
 
     #[inline]
     fn set_head(&self, slot: usize, place: u32) {
-        self.0.wheel_heads()[slot].store(place, Relaxed);
+        self.0.wheel_heads()[slot].store(place.wrapping_add(1), Relaxed);
     }
 
     #[inline]

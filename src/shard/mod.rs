@@ -202,7 +202,7 @@ impl Shard {
     /// [`Shard::layout_for_memory`]. Fails where the operating system does not give it the memory.
     pub fn new(layout: Layout, keys: HashKeys, settings: Settings, now: Tick) -> io::Result<Shard> {
         let table = Table::new(layout, keys)?;
-        let wheel = Wheel::new(&lifetime::Timers(&table), now);
+        let wheel = Wheel::new(now);
         let quiet = settings.tcp.quiet_time;
         let quiet_until = (quiet.milliseconds() > 0).then(|| now.after(quiet));
         Ok(Shard {
@@ -299,20 +299,20 @@ impl Shard {
         verdicts: &mut [Verdict],
         observer: &mut O,
     ) {
-        let mut plain = 0;
+        let mut in_order = 0;
         for ((slot, arrival), verdict) in burst.slots().iter().zip(arrivals).zip(verdicts) {
             if let Some(subject) = self.plain(slot, arrival, now) {
                 *verdict = Verdict::accept(Class::Established, subject);
-                plain += 1;
+                in_order += 1;
             } else if let Some(subject) = self.orderly(slot, arrival, now, observer) {
                 *verdict = Verdict::accept(Class::Established, subject);
-                plain += 1;
+                in_order += 1;
             } else {
                 let packet = burst.packet(slot, arrival, self.settings.checks);
                 *verdict = self.judge(&packet, slot.hash, arrival, now, observer);
             }
         }
-        self.counters.count_plain(plain);
+        self.counters.count_plain(in_order);
     }
 
     /// The hot path: a segment that only moves the windows of an open connection, found where it was

@@ -1,8 +1,8 @@
 //! TCP from the middle of the path: both endpoints' states, windows, and the judgement of segments.
 //!
 //! Pure functions over small values: no clock, no memory, no packet bytes but a segment's numbers. The
-//! shard asks [`judge_plain`], [`judge_orderly`] and [`judge`] about a segment of a known connection and [`begin`] about one
-//! without, and writes down what they answer.
+//! shard asks [`judge_plain`], [`judge_orderly`] and [`judge`] about a segment of a known connection and
+//! [`begin`] about one without, and writes down what they answer.
 //!
 //! ```text
 //!  Connection + Irregular + Segment + Policy ──► Judgement { Accept │ Renew │ Refuse }

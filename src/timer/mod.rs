@@ -13,7 +13,7 @@
 //!   level 2  ····A▒▒·····▒····   the hand stands at A.B.C; to its right, and round to its left, lies the future.
 //!   level 1  ··▒····B··▒······   ▒: occupied, one bit each in the wheel's occupancy map.
 //!   level 0  ▒·········C▒▒··▒▒   When the hand enters a slot of a higher level, that slot's entries cascade: they
-//!                                are filed again, at least one level down.
+//!                                are filed again, farther down unless their deadlines have moved.
 //! ```
 //!
 //! The next thing to do is the first occupied slot ahead of the hand on any level: a few bit operations, whether it is
@@ -38,8 +38,8 @@
 //!
 //! The owner of the connections (one thread), at any moment, also while the wheel is behind or stopped in
 //! the middle of a slot. The lists' links lie in the connections and the heads beside them, in memory that
-//! the caller owns ([`Storage`]); the wheel itself is a hand and bitmaps. [`Wheel::new`] needs nothing
-//! that it left behind earlier, so whoever maps surviving connections files them again.
+//! the caller owns ([`Storage`]); the wheel itself is a hand and bitmaps. [`Wheel::new`] begins
+//! with heads of [`NONE`], so whoever maps surviving connections resets these and files them again.
 
 mod occupancy;
 mod wheel;

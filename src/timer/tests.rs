@@ -17,7 +17,7 @@ struct Cells {
 impl Cells {
     fn new(places: usize) -> Cells {
         Cells {
-            heads: vec![Cell::new(0); SLOTS],
+            heads: vec![Cell::new(NONE); SLOTS],
             links: vec![Cell::new(Links::UNFILED); places],
             deadlines: vec![Cell::new(Tick::default()); places],
             examined: Cell::new(0),
@@ -91,7 +91,7 @@ struct Pair {
 impl Pair {
     fn new(seed: u64, start: u64, places: usize) -> Pair {
         let cells = Cells::new(places);
-        let wheel = Wheel::new(&cells, tick(start));
+        let wheel = Wheel::new(tick(start));
         Pair { cells, wheel, model: BTreeMap::new(), now: start, random: fastrand::Rng::with_seed(seed) }
     }
 
@@ -195,7 +195,7 @@ fn an_entry_is_due_at_its_very_tick_from_every_level_and_every_start() {
         for span in spans {
             let cells = Cells::new(1);
             let start = Tick::new(start);
-            let mut wheel = Wheel::new(&cells, start);
+            let mut wheel = Wheel::new(start);
             let deadline = start.after(Span::from_milliseconds(span as u32));
             cells.file(&mut wheel, 0, deadline);
             let mut seen = 0;
@@ -214,7 +214,7 @@ fn an_entry_is_due_at_its_very_tick_from_every_level_and_every_start() {
 fn a_passed_deadline_is_due_at_the_next_advance_even_within_the_same_tick() {
     let cells = Cells::new(1);
     let now = Tick::new(1_000);
-    let mut wheel = Wheel::new(&cells, now);
+    let mut wheel = Wheel::new(now);
     let mut due = Vec::new();
     wheel.advance(&cells, now, 64, |place| due.push(place));
     cells.file(&mut wheel, 0, Tick::new(3));
@@ -226,7 +226,7 @@ fn a_passed_deadline_is_due_at_the_next_advance_even_within_the_same_tick() {
 #[test]
 fn days_of_nothing_are_skipped_without_examining_anything_but_what_lies_there() {
     let cells = Cells::new(2);
-    let mut wheel = Wheel::new(&cells, Tick::new(0));
+    let mut wheel = Wheel::new(Tick::new(0));
     let day = 86_400_000;
     cells.file(&mut wheel, 0, Tick::new(20 * day + 12_345));
     let mut due = 0;
@@ -240,7 +240,7 @@ fn days_of_nothing_are_skipped_without_examining_anything_but_what_lies_there() 
 #[test]
 fn a_deadline_that_packets_keep_moving_costs_one_look_for_each_passed_one() {
     let cells = Cells::new(1);
-    let mut wheel = Wheel::new(&cells, Tick::new(0));
+    let mut wheel = Wheel::new(Tick::new(0));
     cells.file(&mut wheel, 0, Tick::new(100));
     for now in 1..=1_000 {
         // A packet every millisecond, each prolonging by 100 ms.
@@ -255,7 +255,7 @@ fn a_deadline_that_packets_keep_moving_costs_one_look_for_each_passed_one() {
 fn a_million_entries_due_together_are_handed_out_a_budget_at_a_time() {
     let (places, budget) = if cfg!(miri) { (200, 64) } else { (1_000_000, 64) };
     let cells = Cells::new(places as usize);
-    let mut wheel = Wheel::new(&cells, Tick::new(77));
+    let mut wheel = Wheel::new(Tick::new(77));
     for place in 0..places {
         cells.file(&mut wheel, place, Tick::new(70_077));
     }
@@ -283,7 +283,7 @@ fn a_million_entries_due_together_are_handed_out_a_budget_at_a_time() {
 #[test]
 fn a_wheel_that_catches_up_looks_once_at_what_is_due_without_cascading_it_down() {
     let cells = Cells::new(1);
-    let mut wheel = Wheel::new(&cells, Tick::new(0));
+    let mut wheel = Wheel::new(Tick::new(0));
     cells.file(&mut wheel, 0, Tick::new(70_000));
     let mut due = 0;
     wheel.advance(&cells, Tick::new(80_000), 64, |_| due += 1);
@@ -293,7 +293,7 @@ fn a_wheel_that_catches_up_looks_once_at_what_is_due_without_cascading_it_down()
 #[test]
 fn what_is_filed_and_unfiled_in_the_middle_of_a_slot_is_neither_lost_nor_seen_twice() {
     let cells = Cells::new(8);
-    let mut wheel = Wheel::new(&cells, Tick::new(0));
+    let mut wheel = Wheel::new(Tick::new(0));
     for place in 0..6 {
         cells.file(&mut wheel, place, Tick::new(65_600));
     }
@@ -319,7 +319,7 @@ fn what_is_filed_and_unfiled_in_the_middle_of_a_slot_is_neither_lost_nor_seen_tw
 #[test]
 fn a_deadline_more_than_half_the_circle_ahead_of_a_late_hand_is_not_left_behind() {
     let cells = Cells::new(2);
-    let mut wheel = Wheel::new(&cells, Tick::new(0));
+    let mut wheel = Wheel::new(Tick::new(0));
     // The hand stays at 10 and the clock runs as far ahead of it as it may, the deadline as far ahead of that:
     // tick 8 of the next turn, which from the hand looks like two ticks ago.
     cells.file(&mut wheel, 0, Tick::new(10));
@@ -342,7 +342,7 @@ fn a_deadline_more_than_half_the_circle_ahead_of_a_late_hand_is_not_left_behind(
 #[test]
 fn a_clock_that_steps_back_changes_nothing() {
     let cells = Cells::new(1);
-    let mut wheel = Wheel::new(&cells, Tick::new(1_000));
+    let mut wheel = Wheel::new(Tick::new(1_000));
     cells.file(&mut wheel, 0, Tick::new(1_010));
     assert_eq!(wheel.advance(&cells, Tick::new(900), 64, |_| panic!("early")), Progress::Done);
     let mut due = 0;

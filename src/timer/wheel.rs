@@ -90,12 +90,9 @@ impl Slot {
 }
 
 impl Wheel {
-    /// An empty wheel whose hand stands at `now`; every head in `storage` is reset. Links are not: entries
-    /// of an earlier wheel must be filed anew, or given [`Links::UNFILED`].
-    pub fn new(storage: &impl Storage, now: Tick) -> Wheel {
-        for slot in 0..SLOTS {
-            storage.set_head(slot, NONE);
-        }
+    /// An empty wheel whose hand stands at `now`, for a storage in which every head is [`NONE`]. It looks at none of
+    /// them: there are many, and memory that was never touched costs nothing.
+    pub fn new(now: Tick) -> Wheel {
         Wheel { hand: now, now, occupancy: LEVELS.map(|level| Occupancy::new(level.slots as usize)) }
     }
 

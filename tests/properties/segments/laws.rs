@@ -492,7 +492,7 @@ fn never_goes_back(was: &Kept, is: &Kept, sender: Direction) {
 }
 
 /// The bit of a link backward that says: this is a slot.
-const NOT_A_PLACE: u32 = 1 << 31;
+const IS_SLOT: u32 = 1 << 31;
 
 /// The table, its count, the census and the wheel know the same connections, and each is filed once.
 fn agree_on_places(world: &World, kept: &[Kept]) {
@@ -507,14 +507,15 @@ fn agree_on_places(world: &World, kept: &[Kept]) {
     assert_eq!(census.by_states, by_states, "the census");
     let heads = table.wheel_heads();
     assert_eq!(heads.len(), SLOTS);
-    let head = |slot: usize| heads[slot].load(std::sync::atomic::Ordering::Relaxed);
+    // Kept as the place plus one.
+    let head = |slot: usize| heads[slot].load(std::sync::atomic::Ordering::Relaxed).wrapping_sub(1);
     // The slots whose lists begin with one of them: all that are in use, or a connection below is missing.
-    let first = |kept: &Kept| table.connection(Index::new(kept.index)).prev() & !NOT_A_PLACE;
-    let is_first = |kept: &&Kept| table.connection(Index::new(kept.index)).prev() & NOT_A_PLACE != 0;
+    let first = |kept: &Kept| table.connection(Index::new(kept.index)).prev() & !IS_SLOT;
+    let is_first = |kept: &&Kept| table.connection(Index::new(kept.index)).prev() & IS_SLOT != 0;
     let mut filed: Vec<u32> = Vec::new();
     for slot in kept.iter().filter(is_first).map(first) {
         let mut place = head(slot as usize);
-        let mut previous = NOT_A_PLACE | slot;
+        let mut previous = IS_SLOT | slot;
         while place != NONE {
             let connection = table.connection(Index::new(place));
             let links = Links { next: connection.next(), previous: connection.prev() };
