@@ -12,9 +12,9 @@ use Side::{A, B};
 
 /// Room for two segments on every hop.
 const WIDE: Rules = Rules { policy: Policy::DEFAULT, room: [2, 2], reorders: true };
-/// Room for two before the tracker or behind it: segments overtake each other at one place at a time.
 /// Room for one segment on every hop: what crosses comes from different sides.
 const TIGHT: [Rules; 1] = [Rules { room: [1, 1], ..WIDE }];
+/// Room for two before the tracker or behind it: segments overtake each other at one place at a time.
 const NARROW: [Rules; 2] = [Rules { room: [2, 1], ..WIDE }, Rules { room: [1, 2], ..WIDE }];
 
 const NONE: [u8; 2] = [0, 0];
@@ -251,6 +251,6 @@ mod large {
     #[ignore = "minutes: tools/nightly"]
     fn somebody_who_makes_up_a_connection() {
         hold("usurpations", &usurpations(NONE, A_ONE), &TIGHT);
-        hold("usurpations", &usurpations(NONE, NONE), &NARROW);
+        hold("usurpations", &usurpations(EACH, NONE), &NARROW);
     }
 }
