@@ -105,7 +105,7 @@ impl Shard {
         now: Tick,
         observer: &mut O,
     ) -> Option<(Index, Direction)> {
-        // At most twice: what a connection has displaced is alone after it.
+        // At most three times: what a connection has displaced is alone after it, but may have to outlast a contest.
         while let Some((index, _)) = found
             && self.is_over(index, now)
         {
