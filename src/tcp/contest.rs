@@ -36,7 +36,7 @@ pub(super) fn until(situation: &Situation<'_>) -> Option<Tick> {
 
 /// The same once there is no room for `lost` any more.
 pub(super) fn after_losing(situation: &Situation<'_>, lost: Option<&Rival>) -> Option<Tick> {
-    let of_lost = lost.filter(|lost| lost.is_alive(situation.now)).map(|lost| lost.deadline);
+    let of_lost = lost.filter(|lost| lost.may_speak(situation.now)).map(|lost| lost.deadline);
     [until(situation), of_lost].into_iter().flatten().reduce(later)
 }
 

@@ -65,6 +65,13 @@ impl Rival {
     pub fn is_alive(&self, now: Tick) -> bool {
         !is_over(&self.connection) && !self.deadline.has_passed(now)
     }
+
+    /// Whether an endpoint of it may have something to say at `now`: it is alive, or one waits for its last
+    /// acknowledgement while the other is in TIME_WAIT.
+    pub(super) fn may_speak(&self, now: Tick) -> bool {
+        let is_done = self.connection.marks.is_reset() || is_closed(&self.connection);
+        !is_done && !self.deadline.has_passed(now)
+    }
 }
 
 /// Whether a connection may be needed as a rival of what takes its tuple over: nobody holds one that was never

@@ -545,6 +545,26 @@ mod a_third {
     }
 
     #[test]
+    fn nor_one_that_both_endpoints_have_closed_but_one_that_waits_for_its_last_acknowledgement_is() {
+        for is_acknowledged in [true, false] {
+            let mut track = Track::established();
+            assert_eq!(track.of_first(HostA, FIN_ACK, 1, 1, 0), Fine);
+            assert_eq!(track.of_first(HostB, FIN_ACK, 1, 2, 0), Fine);
+            assert_eq!(track.states(), [TimeWait, LastAck]);
+            let mut track = track.displaced_by(HostA);
+            if is_acknowledged {
+                assert_eq!(track.of_first(HostA, ACK, 2, 2, 0), Fine);
+            }
+            assert_eq!(track.of_third(HostA, SYN, 0, 0, 0), Fine);
+            assert_eq!(track.of_third(HostB, SYN_ACK, 0, 1, 0), New);
+            let waits = !is_acknowledged;
+            assert_eq!(track.irregular.contested.is_some(), waits);
+            assert_eq!(track.of_first(HostB, FIN_ACK, 1, 2, 0) == Fine, waits, "the FIN once more");
+            assert_eq!(track.of_first(HostA, ACK, 2, 2, 0) == Fine, waits, "and its acknowledgement");
+        }
+    }
+
+    #[test]
     fn what_policy_refuses_is_refused_all_the_same() {
         let policy = Policy { inexact_rst: InexactRst::Drop, ..Policy::DEFAULT };
         let mut track = Track::established_under(policy).displaced_by(HostA).and_by_a_third(HostA);
