@@ -15,6 +15,8 @@
 
 #![allow(missing_docs, reason = "a benchmark")]
 
+mod on_cores;
+
 use std::process::ExitCode;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -34,9 +36,8 @@ use lastack::table::HashKeys;
 use lastack::time::{SystemClock, Time};
 use lastack::wire::build::{Builder, Tcp};
 use lastack::wire::{self, Flags, Link, Seq};
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::time::ClockId;
-use nix::unistd::Pid;
+
+use on_cores::{at_work, cores, median, pin};
 
 /// Connections of each shard.
 const FLOWS: usize = 2048;
@@ -292,31 +293,6 @@ fn round(workers: &mut [Worker; 2], way: Way, packets: u64, cores: &[usize]) -> 
     }
     let sum = |value: fn(&(f64, u64, u64)) -> f64| done.iter().map(value).sum::<f64>();
     (sum(|part| part.0) / sum(|part| part.1 as f64), sum(|part| part.2 as f64) / sum(|part| part.1 as f64))
-}
-
-/// The cores that this process may run on, from the last one on.
-fn cores() -> Vec<usize> {
-    let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else { return Vec::new() };
-    (0..CpuSet::count()).rev().filter(|core| allowed.is_set(*core).unwrap_or(false)).collect()
-}
-
-fn pin(core: usize) {
-    let mut set = CpuSet::new();
-    if set.set(core).is_ok() {
-        // Where it fails the numbers are worse, and nothing else.
-        let _ = sched_setaffinity(Pid::from_raw(0), &set);
-    }
-}
-
-/// How long this thread has been at work, in nanoseconds.
-fn at_work() -> f64 {
-    let time = ClockId::CLOCK_THREAD_CPUTIME_ID.now().expect("every Linux has this clock");
-    time.tv_sec() as f64 * 1e9 + time.tv_nsec() as f64
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 fn main() -> ExitCode {

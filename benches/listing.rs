@@ -15,6 +15,8 @@
 
 #![allow(missing_docs, reason = "a benchmark")]
 
+mod on_cores;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -30,9 +32,8 @@ use lastack::time::{Span, SystemClock, Tick, Time};
 use lastack::view::events::{self, Writer};
 use lastack::view::listing::{Listing, Step};
 use lastack::view::{Report, View};
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::time::ClockId;
-use nix::unistd::Pid;
+
+use on_cores::{at_work, cores, median, pin};
 
 const FLOWS: u32 = 4_000_000;
 /// Pairs of a round without a listing and one with.
@@ -254,29 +255,8 @@ fn run(flows: u32, pairs: usize, is_json: bool, cores: [usize; 2]) -> Result<(),
     Ok(())
 }
 
-fn pin(core: usize) {
-    let mut set = CpuSet::new();
-    if set.set(core).is_ok() {
-        // Where it fails the numbers are worse, and nothing else.
-        let _ = sched_setaffinity(Pid::from_raw(0), &set);
-    }
-}
-
-/// How long this thread has been at work, in nanoseconds.
-fn at_work() -> f64 {
-    let time = ClockId::CLOCK_THREAD_CPUTIME_ID.now().expect("every Linux has this clock");
-    time.tv_sec() as f64 * 1e9 + time.tv_nsec() as f64
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 fn main() -> ExitCode {
-    let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap_or_default();
-    let cores: Vec<usize> =
-        (0..CpuSet::count()).rev().filter(|core| allowed.is_set(*core).unwrap_or(false)).collect();
+    let cores = cores();
     let [first, second, ..] = cores[..] else {
         println!(
             "skipped: a listing beside packets takes two cores, and this process may run on {}",
