@@ -92,8 +92,7 @@ impl Shard {
             return Irregular::default();
         }
         if let Some(annex) = self.table.annex(index) {
-            let irregular = Irregular::from_words(std::array::from_fn(|word| annex.get(word)));
-            return irregular.with_known_streams(tracked);
+            return Irregular::from_words(std::array::from_fn(|word| annex.get(word)));
         }
         Irregular { streams: tcp::known_streams(tracked), ..Irregular::default() }
     }

@@ -1,7 +1,7 @@
-//! Annexes: 72 more bytes for the few connections that need them (NAT tuples, remembered SYNs, …).
+//! Annexes: 112 more bytes for the few connections that need them (holes, remembered SYNs, a displaced connection).
 //!
 //! ```text
-//!  connection ── annex number ──▶ annex: nine opaque words
+//!  connection ── annex number ──▶ annex: fourteen opaque words
 //!                                 while free: word 0 is the next free one
 //! ```
 //!
@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::memory::{Shared, Zeroed};
 
-/// Nine words that belong to one connection, opaque to the table.
+/// Fourteen words that belong to one connection, opaque to the table.
 ///
 /// Relaxed atomics, written by the table's owner; not part of a snapshot.
 #[derive(Debug, Default)]
 pub struct Annex([AtomicU64; Annex::WORDS]);
 
-const _: () = assert!(std::mem::size_of::<Annex>() == 72);
+const _: () = assert!(std::mem::size_of::<Annex>() == 112);
 
 #[allow(unsafe_code, reason = "a marker for the memory island")]
 // SAFETY: atomic integers only, for which zero is a value.
@@ -26,7 +26,7 @@ unsafe impl Zeroed for Annex {}
 
 impl Annex {
     /// Number of words.
-    pub const WORDS: usize = 9;
+    pub const WORDS: usize = 14;
 
     /// The word at `index`, below [`Annex::WORDS`].
     #[inline]

@@ -4,7 +4,7 @@
 //!  offset 0
 //!  ┌────────┬─────────┬───────┬─────────────────┬───────────┬──────────────────────┐
 //!  │ header │ buckets │ wheel │ connections     │ annexes   │ IPv6 addresses       │
-//!  │ 256 B  │ 64 B    │ 4 B   │ 128 B           │ 64 B      │ 32 B                 │
+//!  │ 256 B  │ 64 B    │ 4 B   │ 128 B           │ 112 B     │ 32 B                 │
 //!  │        │ per 7   │ each  │ per connection  │ per 16    │ per connection       │
 //!  └────────┴─────────┴───────┴─────────────────┴───────────┴──────────────────────┘
 //! ```
@@ -172,7 +172,7 @@ unsafe impl Zeroed for Header {}
 /// `LASTACK` and a zero, as bytes in memory.
 const MAGIC: u64 = u64::from_ne_bytes(*b"LASTACK\0");
 /// Changes whenever a region's place or an element's words change their meaning.
-const LAYOUT_VERSION: u64 = 2;
+const LAYOUT_VERSION: u64 = 3;
 
 impl Header {
     /// Where the header itself lies.

@@ -197,10 +197,10 @@ pub struct Rival {
     pub deadline: Tick,
 }
 
-/// The irregular part of a connection, 72 bytes apart from it.
+/// The irregular part of a connection, 112 bytes apart from it.
 ///
-/// A rival lies where the streams would: beside one, a stream with a hole counts as received as far as its receiver
-/// has acknowledged ([`Irregular::with_known_streams`]).
+/// Of a rival no streams are kept: where one of them has a hole, it counts as received as far as its receiver has
+/// acknowledged ([`known_streams`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Irregular {
     /// Both directions' streams.
@@ -213,7 +213,7 @@ pub struct Irregular {
     pub contested: Option<Tick>,
 }
 
-/// Bits of the last word beside what is remembered.
+/// Bits that what is remembered leaves free in the last of its words.
 mod bit {
     pub(super) const RIVAL: u64 = 1 << 31;
     pub(super) const MIRRORED: u64 = 1 << 63;
@@ -232,40 +232,43 @@ pub fn known_streams(connection: &Connection) -> [Stream; 2] {
 
 impl Irregular {
     /// How many words it takes.
-    pub const WORDS: usize = 9;
+    pub const WORDS: usize = 14;
 
-    /// The same, with the streams for which a rival has left no room.
-    pub fn with_known_streams(self, connection: &Connection) -> Irregular {
-        if self.rival.is_some() { Irregular { streams: known_streams(connection), ..self } } else { self }
-    }
-
-    /// The irregular part as nine words, opaque to whoever keeps them.
+    /// The irregular part as words, opaque to whoever keeps them: five of the streams, three of what is remembered, one
+    /// of both deadlines, and five of the rival.
     pub fn words(&self) -> [u64; Irregular::WORDS] {
         let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
         let block = |block: Block| pair(block.start.0, block.end.0);
         let [a, b] = &self.streams;
         let [first, second] = self.remembered.map(|it| it.map_or((0, 0), Remembered::words));
-        let small = pair(first.1, second.1);
-        let streams = [
-            pair(a.contiguous.0, b.contiguous.0),
-            block(a.blocks[0]),
-            block(a.blocks[1]),
-            block(b.blocks[0]),
-            block(b.blocks[1]),
-        ];
-        let (body, small) = match &self.rival {
-            None => (streams, small),
+        let (rival, bits) = match &self.rival {
+            None => ([0; 5], 0),
             Some(rival) => {
                 let mirrored = if rival.mirrored { bit::MIRRORED } else { 0 };
                 let younger = if rival.younger { bit::YOUNGER } else { 0 };
-                (rival.connection.words(), small | bit::RIVAL | mirrored | younger)
+                (rival.connection.words(), bit::RIVAL | mirrored | younger)
             }
         };
         let contested = if self.contested.is_some() { bit::CONTESTED } else { 0 };
         let [own, third] =
             [self.rival.map(|rival| rival.deadline), self.contested].map(Option::unwrap_or_default);
-        let [w0, w1, w2, w3, w4] = body;
-        [w0, w1, w2, w3, w4, first.0, second.0, small | contested, pair(own.number(), third.number())]
+        let [r0, r1, r2, r3, r4] = rival;
+        [
+            pair(a.contiguous.0, b.contiguous.0),
+            block(a.blocks[0]),
+            block(a.blocks[1]),
+            block(b.blocks[0]),
+            block(b.blocks[1]),
+            first.0,
+            second.0,
+            pair(first.1, second.1) | bits | contested,
+            pair(own.number(), third.number()),
+            r0,
+            r1,
+            r2,
+            r3,
+            r4,
+        ]
     }
 
     /// The irregular part that [`Irregular::words`] wrote.
@@ -277,19 +280,16 @@ impl Irregular {
             contiguous: Seq(contiguous),
             blocks: [block(first), block(second)],
         };
-        let [w0, w1, w2, w3, w4, first, second, small, deadlines] = words;
+        let [w0, w1, w2, w3, w4, first, second, small, deadlines, ..] = words;
+        let [.., r0, r1, r2, r3, r4] = words;
         let rival = (small & bit::RIVAL != 0).then(|| Rival {
-            connection: Connection::from_words([w0, w1, w2, w3, w4]),
+            connection: Connection::from_words([r0, r1, r2, r3, r4]),
             mirrored: small & bit::MIRRORED != 0,
             younger: small & bit::YOUNGER != 0,
             deadline: Tick::new(low(deadlines)),
         });
         let contested = (small & bit::CONTESTED != 0).then(|| Tick::new(high(deadlines)));
-        let streams = if rival.is_some() {
-            [Stream::default(); 2]
-        } else {
-            [stream(low(w0), w1, w2), stream(high(w0), w3, w4)]
-        };
+        let streams = [stream(low(w0), w1, w2), stream(high(w0), w3, w4)];
         let remembered =
             [Remembered::from_words(first, low(small)), Remembered::from_words(second, high(small))];
         Irregular { streams, remembered, rival, contested }
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn words_bring_back_a_rival_beside_what_is_remembered() {
+    fn words_bring_back_a_rival_beside_streams_and_what_is_remembered() {
         let now = Tick::new(u32::MAX - 3);
         let it =
             Remembered { kind: Kind::Challenge, seq: Seq(1), end: Seq(1), window: 0xffff, scale: 15, at: 0 };
@@ -392,6 +392,8 @@ mod tests {
             };
             let contested = (bits & 4 != 0).then_some(now);
             let mut irregular = Irregular { rival: Some(rival), contested, ..Irregular::default() };
+            irregular.streams[0].extend(Seq(7), Seq(9));
+            irregular.streams[1] = Stream::unbroken(Seq(55));
             assert_eq!(Irregular::from_words(irregular.words()), irregular);
             irregular.remembered = [Some(it.that_came_at(now)); 2];
             assert_eq!(Irregular::from_words(irregular.words()), irregular);

@@ -44,7 +44,8 @@ use crate::wire::{Direction, Flags, Segment};
 const TOO_MUCH_ROOM: u64 = 1 << 16;
 
 impl Rival {
-    /// `connection`, whose timer is over at `deadline`, as a rival. What it remembered is not kept with it.
+    /// `connection`, whose timer is over at `deadline`, as a rival. What it remembered is not kept with it, nor what its
+    /// streams miss, beyond that they do.
     fn new(connection: &Connection, mirrored: bool, younger: bool, deadline: Tick) -> Rival {
         let marks = connection.marks.without_irregular();
         Rival { connection: Connection { marks, ..*connection }, mirrored, younger, deadline }
@@ -231,6 +232,7 @@ fn come_back(
     Opening {
         connection,
         irregular: Some(Irregular {
+            streams: accepted.irregular.streams,
             rival: Some(displaced),
             contested: contest::until(situation),
             ..Irregular::default()

@@ -142,8 +142,7 @@ impl Track {
     fn take_over(&mut self, opening: &Opening, direction: Direction) {
         self.turned ^= opening.direction != direction;
         self.connection = opening.connection;
-        let irregular = opening.irregular.unwrap_or_default();
-        self.irregular = Irregular::from_words(irregular.words()).with_known_streams(&opening.connection);
+        self.irregular = Irregular::from_words(opening.irregular.unwrap_or_default().words());
         self.note = opening.note;
         self.deadline = opening.lasts.deadline(&self.policy.timeouts, self.now);
     }
@@ -175,8 +174,7 @@ impl Track {
         match judgement {
             Judgement::Accept(accepted) => {
                 self.connection = accepted.connection;
-                self.irregular = Irregular::from_words(accepted.irregular.words())
-                    .with_known_streams(&accepted.connection);
+                self.irregular = Irregular::from_words(accepted.irregular.words());
                 self.note = accepted.note;
                 self.rearm(accepted.rearm);
                 accepted.remark.map_or(Fine, Remark)

@@ -157,10 +157,9 @@ impl Tracker {
             entry.connection = next;
             return Outcome::Passed;
         }
-        let irregular = entry.irregular.with_known_streams(&entry.connection);
         let situation = Situation {
             connection: &entry.connection,
-            irregular: &irregular,
+            irregular: &entry.irregular,
             note: NOW,
             deadline: EVER,
             direction,

@@ -256,6 +256,36 @@ mod true_ones {
         track
     }
 
+    /// 500 bytes of A's were let through behind 500 that were not, and then those.
+    fn reordered(mut track: Track, flags: Flags) -> Track {
+        let [seq, ack] = [A2 + 1, B2 + 1];
+        assert_eq!(track.by(HostA, &segment(flags, seq + 500, ack, 500)), Fine);
+        assert!(track.connection.marks.has_hole(Original));
+        assert_eq!(track.by(HostA, &segment(ACK, seq, ack, 500)), Fine);
+        assert!(!track.connection.marks.has_hole(Original), "nothing is missing any more");
+        assert!(track.irregular.rival.is_some(), "the one before is kept all the same");
+        track
+    }
+
+    #[test]
+    fn what_is_missing_in_the_new_one_is_known_beside_the_one_before() {
+        let mut track = reordered(begun_anew(), ACK);
+        assert_eq!((track.of_other(HostA, RST, 1001, 0), track.states()), (Fine, [Closed, Closed]));
+        let track = reordered(begun_anew(), FIN_ACK);
+        assert_eq!(track.states(), [FinWait1, CloseWait], "the FIN has arrived");
+    }
+
+    #[test]
+    fn so_is_what_was_missing_before_the_segment_that_brought_one_back() {
+        for host in [HostA, HostB] {
+            let mut track = Track::established().displaced_by(HostA);
+            assert_eq!(track.of_first(host, ACK, 101, 1, 100), New, "100 bytes are missing before it");
+            assert_eq!(track.of_first(host, ACK, 1, 1, 100), Fine);
+            assert_eq!(track.of_first(host, RST, 201, 0, 0), Fine);
+            assert_eq!(track.states(), [Closed, Closed], "{host:?}");
+        }
+    }
+
     #[test]
     fn an_old_duplicate_of_before_the_crash_does_not_stop_the_new_connection() {
         let mut track = begun_anew();
