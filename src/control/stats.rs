@@ -93,7 +93,7 @@ pub struct Shard {
     pub dropped: u64,
     /// Segments after which nothing could be remembered for want of an annex.
     pub annexes_exhausted: u64,
-    /// Annexes that one unconfirmed connection has taken from another.
+    /// Annexes that one unconfirmed connection has taken from another, or a confirmed one from what can be spared.
     pub annexes_displaced: u64,
     /// The number of its newest event.
     pub sequence: u64,

@@ -101,7 +101,7 @@ fn connections(workers: &[Worker]) -> [Family; 6] {
     );
     let mut displaced = Family::counter(
         "annexes_displaced",
-        "Annexes taken from a connection that not both sides had confirmed for another such, or from a hole for what must be remembered",
+        "Annexes taken from a connection that not both sides had confirmed for another such, or for what must be remembered from a hole or from what was remembered for longer than MSL",
     );
     let mut events = Family::counter("events", "Beginnings, changes of states and ends of connections");
     for worker in workers {

@@ -19,6 +19,11 @@
 //! lasts. So a hole gives way where all annexes are taken and a confirmed connection has something to remember: of a
 //! hole the receiver's acknowledgement tells as well, a round trip later, and of a remembered segment nothing does.
 //!
+//! And one SYN in an endpoint's name, which takes no guessing, is remembered beside an open connection for as long as its
+//! endpoints are silent. So what is remembered gives way as well once it came longer ago than a segment lives (MSL): no
+//! answer to it is to be expected any more. What is younger never does, since then the newest would displace those that
+//! wait for theirs.
+//!
 //! # Life cycle
 //!
 //! [`Shard::keep_irregular`], after each segment that was accepted the long way, takes an annex, writes it or gives it
@@ -32,6 +37,7 @@ use super::Shard;
 use super::record;
 use crate::table::{Index, Layout, Table};
 use crate::tcp::{self, Irregular};
+use crate::time::Tick;
 use crate::wire::protocol;
 
 /// The part of all annexes that unconfirmed connections hold at most, as a divisor.
@@ -41,9 +47,9 @@ use crate::wire::protocol;
 /// a million segments each second, two for each taking, is 31 ms for the answer that the memory is kept for.
 const UNCONFIRMED_SHARE: u32 = 4;
 
-/// How many connections are looked at, at most, for a hole that can be forgotten. In a full table every sixteenth has
-/// an annex once all are taken.
-const HOLE_SAMPLE: u32 = 128;
+/// How many connections are looked at, at most, for an annex that can be spared. In a full table every sixteenth has
+/// one once all are taken.
+const SAMPLE: u32 = 128;
 
 /// How many places are looked at, at most, for each of these.
 const STRIDE: u32 = 16;
@@ -56,8 +62,11 @@ pub(super) struct Provisional {
     /// How many they hold at most; none where every connection has an annex of its own, as in small tables.
     share: Option<usize>,
     order: VecDeque<(Index, u64)>,
-    /// Where the next search for a hole that can be forgotten begins.
-    hand: Index,
+    /// Where the next search for an annex that can be spared begins.
+    pub(super) hand: Index,
+    /// When the newest search found none. It costs more than all else about a segment, so that there is no other one
+    /// within the same tick.
+    searched_in_vain: Option<Tick>,
 }
 
 impl Provisional {
@@ -65,7 +74,8 @@ impl Provisional {
     pub(super) fn new(layout: &Layout) -> Provisional {
         let is_scarce = layout.annexes() < layout.capacity();
         let share = is_scarce.then(|| (layout.annexes() / UNCONFIRMED_SHARE) as usize);
-        Provisional { share, order: VecDeque::with_capacity(share.unwrap_or(0)), hand: Index::new(0) }
+        let order = VecDeque::with_capacity(share.unwrap_or(0));
+        Provisional { share, order, hand: Index::new(0), searched_in_vain: None }
     }
 
     /// Whether connections that are not confirmed have to share.
@@ -104,12 +114,13 @@ impl Shard {
         index: Index,
         tracked: &mut tcp::Connection,
         irregular: &Irregular,
+        now: Tick,
     ) {
         if !tracked.marks.is_irregular() {
             self.table.annex_free(index);
             return;
         }
-        if self.table.annex(index).is_none() && !self.take_annex(index, tracked, irregular) {
+        if self.table.annex(index).is_none() && !self.take_annex(index, tracked, irregular, now) {
             self.counters.annexes_exhausted += 1;
             tracked.marks = tracked.marks.without_irregular();
             return;
@@ -123,7 +134,13 @@ impl Shard {
 
     /// Takes an annex for a connection that has none; returns whether there was one.
     #[cold]
-    fn take_annex(&mut self, index: Index, tracked: &tcp::Connection, irregular: &Irregular) -> bool {
+    fn take_annex(
+        &mut self,
+        index: Index,
+        tracked: &tcp::Connection,
+        irregular: &Irregular,
+        now: Tick,
+    ) -> bool {
         // What has displaced a confirmed connection keeps that in it, so that it may come back.
         let of_confirmed =
             irregular.rival.is_some_and(|rival| record::rank_of_tcp(&rival.connection).is_none());
@@ -133,7 +150,7 @@ impl Shard {
             self.displace(oldest, id);
         }
         let mut is_taken = self.table.annex_allocate(index).is_some();
-        if !is_taken && !is_provisional && tracked.marks.remembers() && self.forget_a_hole() {
+        if !is_taken && !is_provisional && tracked.marks.remembers() && self.spare_an_annex(now) {
             is_taken = self.table.annex_allocate(index).is_some();
         }
         if is_provisional && is_taken {
@@ -142,31 +159,49 @@ impl Shard {
         is_taken
     }
 
-    /// Takes an annex back that is kept for holes and nothing else, behind a moving hand: the next one that it comes to,
-    /// so that those which are kept longest go first. Returns whether it came to one.
-    fn forget_a_hole(&mut self) -> bool {
-        for _ in 0..HOLE_SAMPLE {
+    /// Takes an annex back that can be spared, behind a moving hand: the next one that it comes to, so that those which
+    /// are kept longest go first. Returns whether it came to one.
+    fn spare_an_annex(&mut self, now: Tick) -> bool {
+        if self.provisional.searched_in_vain == Some(now) {
+            return false;
+        }
+        for _ in 0..SAMPLE {
             let hand = self.provisional.hand;
             let Some(index) = self.table.next_live(hand, STRIDE) else {
                 self.provisional.hand = Index::new(hand.number().saturating_add(STRIDE));
                 continue;
             };
             self.provisional.hand = index.following();
-            if holds_holes_alone(&self.table, index) {
-                self.table.annex_free(index);
-                self.counters.annexes_displaced += 1;
+            if self.can_spare_annex(index, now) {
+                self.give_annex_back(index);
                 return true;
             }
         }
+        self.provisional.searched_in_vain = Some(now);
         false
     }
 
-    /// Takes the annex back that connection `id` at `index` holds, if it does and is unconfirmed still; it
-    /// forgets what only an annex could tell.
-    fn displace(&mut self, index: Index, id: u64) {
-        if !holds_provisionally(&self.table, index, id) {
-            return;
+    /// Whether the live connection at `index` has an annex for nothing but what its streams miss, and what no answer is
+    /// to be expected to any more.
+    fn can_spare_annex(&self, index: Index, now: Tick) -> bool {
+        let connection = self.table.connection(index);
+        if connection.protocol() != protocol::TCP || self.table.annex(index).is_none() {
+            return false;
         }
+        let tracked = tcp::Connection::from_words(connection.tracker());
+        let msl = self.settings.tcp.timeouts.msl;
+        !tracked.marks.remembers() || self.irregular(index, &tracked).is_outdated(&tracked, msl, now)
+    }
+
+    /// Takes the annex back that connection `id` at `index` holds, if it does and is unconfirmed still.
+    fn displace(&mut self, index: Index, id: u64) {
+        if holds_provisionally(&self.table, index, id) {
+            self.give_annex_back(index);
+        }
+    }
+
+    /// Takes the annex of the connection at `index` back; it forgets what only that could tell.
+    fn give_annex_back(&mut self, index: Index) {
         self.table.annex_free(index);
         let connection = self.table.connection(index);
         let mut tracked = tcp::Connection::from_words(connection.tracker());
@@ -174,14 +209,6 @@ impl Shard {
         connection.write(|writer| writer.set_tracker(&tracked.words()));
         self.counters.annexes_displaced += 1;
     }
-}
-
-/// Whether the live connection at `index` has an annex for what its streams miss, and remembers nothing in it.
-fn holds_holes_alone(table: &Table, index: Index) -> bool {
-    let connection = table.connection(index);
-    connection.protocol() == protocol::TCP
-        && table.annex(index).is_some()
-        && !tcp::Connection::from_words(connection.tracker()).marks.remembers()
 }
 
 /// Whether connection `id` is still at `index`, has an annex, and has not been confirmed since.

@@ -20,7 +20,8 @@ pub struct Counters {
     pub ended: [u64; End::ALL.len()],
     /// Segments after which a hole or a SYN could not be remembered because every annex was taken.
     pub annexes_exhausted: u64,
-    /// Annexes that one connection which not both sides had confirmed has taken from another such.
+    /// Annexes that one connection which not both sides had confirmed has taken from another such, or that a confirmed one
+    /// has taken for something to remember, from a hole or from what came longer ago than a segment lives.
     pub annexes_displaced: u64,
 }
 

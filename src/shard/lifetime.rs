@@ -212,7 +212,7 @@ impl Shard {
         self.tell_ended(index, end, &record, observer);
         self.counters.begun += 1;
         let mut tracked = opening.connection;
-        self.keep_irregular(index, &mut tracked, &opening.irregular.unwrap_or_default());
+        self.keep_irregular(index, &mut tracked, &opening.irregular.unwrap_or_default(), opening.note);
         let deadline = opening.lasts.deadline(&self.settings.tcp.timeouts, opening.note);
         self.table.connection(index).write(|writer| {
             writer.set_deadline(deadline);

@@ -171,7 +171,7 @@ impl Shard {
         observer: &mut O,
     ) -> Verdict {
         let mut after = accepted.connection;
-        self.keep_irregular(index, &mut after, &accepted.irregular);
+        self.keep_irregular(index, &mut after, &accepted.irregular, context.now);
         let moved = Moved { before: *before, after, note: accepted.note, rearm: accepted.rearm };
         let clock = (context.now, context.at);
         let subject = self.write_down(index, direction, &moved, length, clock, observer);
@@ -227,7 +227,7 @@ impl Shard {
             return Verdict::invalid(Reason::Shard(Refusal::TableFull), None);
         };
         let mut tracked = opening.connection;
-        self.keep_irregular(index, &mut tracked, &opening.irregular.unwrap_or_default());
+        self.keep_irregular(index, &mut tracked, &opening.irregular.unwrap_or_default(), context.now);
         let connection = self.table.connection(index);
         connection.write(|writer| {
             writer.set_tracker(&tracked.words());

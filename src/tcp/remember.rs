@@ -17,6 +17,7 @@ use super::open::{self, Opening};
 use super::refusal::Refusal;
 use super::state::State;
 use super::timer::{Rearm, Timer};
+use crate::time::{Span, Tick};
 use crate::wire::{Direction, Flags, Segment};
 
 impl Accepted {
@@ -57,6 +58,15 @@ impl Irregular {
     fn remember(&mut self, connection: &mut Connection, sender: Direction, what: Option<Remembered>) {
         self.remembered[sender.index()] = what;
         self.mark(connection);
+    }
+
+    /// Whether nothing of it matters to `connection` any more at `now`, but for what the streams miss: what is remembered
+    /// came at least `msl` ago, longer than a segment lives, and no other connection of the tuple is to be expected.
+    pub fn is_outdated(&self, connection: &Connection, msl: Span, now: Tick) -> bool {
+        let is_old = |what: &Remembered| now.since(what.came_at(now)) >= msl;
+        self.remembered.iter().flatten().all(is_old)
+            && self.rival.is_none_or(|rival| rival.is_forgotten(connection, now))
+            && self.contested.is_none_or(|until| until.has_passed(now))
     }
 
     /// Marks the connection as one that remembers, or not.

@@ -196,3 +196,69 @@ fn what_is_remembered_never_gives_way_to_what_else_is_to_be_remembered() {
     assert_eq!((lab.shard.counters().annexes_displaced, lab.shard.counters().annexes_exhausted), (0, 1));
     assert!(seen(&lab.shard).values().all(|one| one.2 == (one.0 <= ANNEXES as u16)));
 }
+
+/// One SYN in the client's name for each annex: they outlast their sender's silence, but not MSL.
+#[test]
+fn what_nothing_can_answer_any_more_gives_way_to_what_is_to_be_remembered() {
+    let mut lab = Lab::new(PLACES, tcp::Policy::DEFAULT);
+    let msl = u64::from(tcp::Policy::DEFAULT.timeouts.msl.milliseconds());
+    let open = 1..=ANNEXES as u16;
+    let late = ANNEXES as u16 + 1;
+    for port in open.clone().chain([late]) {
+        lab.open(port);
+    }
+    for port in open {
+        lab.send_one(there(port, Flags::SYN, 500_000, 0));
+    }
+    lab.wait(msl - 1);
+    lab.send_one(there(late, Flags::SYN, 500_000, 0));
+    assert_eq!(lab.shard.counters().annexes_displaced, 0, "their answers may be under way");
+    lab.wait(1);
+    // Both endpoints of this one have crashed.
+    lab.send_one(there(late, Flags::SYN, 500_000, 0));
+    assert_eq!(lab.shard.counters().annexes_displaced, 1);
+    assert_eq!(lab.send_one(back(late, SYN_ACK, 700_000, 500_001)).class, Class::New);
+    // One of the others has forgotten its SYN, and lives.
+    let others: Vec<_> = seen(&lab.shard).into_values().filter(|one| !one.2).collect();
+    let [(port, true, false, false)] = others[..] else { panic!("{others:?}") };
+    assert_eq!(lab.send_one(back(port, SYN_ACK, 700_000, 500_001)).class, Class::Invalid);
+    let verdict = lab.send_one(back(port, Flags::ACK, 1, 1));
+    assert_eq!(verdict.subject.unwrap().states, Some([State::Established; 2]));
+}
+
+/// What was displaced is needed for as long as its own timer runs.
+#[test]
+fn a_connection_that_is_kept_beside_another_gives_its_annex_to_nothing() {
+    let mut lab = Lab::new(PLACES, tcp::Policy::DEFAULT);
+    for port in 1..=ANNEXES as u16 + 1 {
+        lab.open(port);
+    }
+    for port in 1..=ANNEXES as u16 {
+        lab.send(&[there(port, Flags::SYN, 500_000, 0), back(port, SYN_ACK, 700_000, 500_001)]);
+        lab.send(&[there(port, Flags::ACK, 500_001, 700_001)]);
+    }
+    lab.wait(3_600_000);
+    lab.send_one(there(ANNEXES as u16 + 1, Flags::SYN, 500_000, 0));
+    assert_eq!((lab.shard.counters().annexes_displaced, lab.shard.counters().annexes_exhausted), (0, 1));
+    let verdict = lab.send_one(back(1, Flags::ACK, 1, 1));
+    assert_eq!((verdict.action, verdict.class), (Action::Accept, Class::New), "it comes back");
+}
+
+#[test]
+fn annexes_are_searched_in_vain_once_in_a_tick() {
+    let mut lab = Lab::new(PLACES, tcp::Policy::DEFAULT);
+    let ports = ANNEXES as u16 + 3;
+    (1..=ports).for_each(|port| lab.open(port));
+    // Whether there was a search for what a SYN on the connection from `port` is to be remembered in.
+    let is_searched = |lab: &mut Lab, port| {
+        let before = lab.shard.provisional.hand;
+        lab.send_one(there(port, Flags::SYN, 500_000, 0));
+        lab.shard.provisional.hand != before
+    };
+    let searches = (1..=ports).map(|port| is_searched(&mut lab, port));
+    let searched: Vec<_> = (1..=ports).zip(searches).filter(|one| one.1).collect();
+    assert_eq!(searched, [(ANNEXES as u16 + 1, true)]);
+    lab.wait(1);
+    assert_eq!([ports - 1, ports].map(|port| is_searched(&mut lab, port)), [true, false]);
+    assert_eq!(lab.shard.counters().annexes_exhausted, 5);
+}
