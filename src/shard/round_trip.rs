@@ -9,7 +9,6 @@
 //! responder has closed before the handshake's end, its FIN. Called by the commit of a segment alone.
 
 use crate::table::Index;
-use crate::tcp;
 use crate::time::{Span, Tick, Time};
 
 use super::Shard;
@@ -19,21 +18,12 @@ const NONE: u16 = u16::MAX;
 
 impl Shard {
     /// Adds to the round trip what has passed since the kept tick, before `next_tick` takes that one's place: it is
-    /// complete with the handshake, and a FIN within moves the tick.
-    pub(super) fn note_round_trip(
-        &self,
-        index: Index,
-        before: &tcp::Connection,
-        after: &tcp::Connection,
-        next_tick: Tick,
-        now: Tick,
-    ) {
-        if !before.is_opening() {
-            return;
-        }
+    /// complete with the handshake, and a FIN within moves the tick. For a connection that is opening, and `opens_still`
+    /// or does not.
+    pub(super) fn note_round_trip(&self, index: Index, opens_still: bool, next_tick: Tick, now: Tick) {
         let connection = self.table.connection(index);
         let tick = Tick::new(connection.note());
-        if after.is_opening() && next_tick == tick {
+        if opens_still && next_tick == tick {
             return;
         }
         let span = now.since(tick).milliseconds().saturating_add(u32::from(connection.round_trip()));
@@ -41,20 +31,19 @@ impl Shard {
         connection.write(|writer| writer.set_round_trip(round_trip));
     }
 
-    /// Decides, as the connection enters TIME_WAIT, whether its round trip counts: not of one that lived for MSL, nor
-    /// where nobody knows how long it lived.
-    pub(super) fn settle_round_trip(&self, index: Index, is_picked_up: bool) {
-        if is_picked_up || self.lived(index) >= self.settings.tcp.timeouts.msl {
+    /// Decides, as the connection enters TIME_WAIT by a packet that came `at`, whether its round trip counts: not of one
+    /// that lived for MSL, nor where nobody knows how long it lived.
+    pub(super) fn settle_round_trip(&self, index: Index, is_picked_up: bool, at: Time) {
+        if is_picked_up || self.lived(index, at) >= self.settings.tcp.timeouts.msl {
             self.table.connection(index).write(|writer| writer.set_round_trip(NONE));
         }
     }
 
-    /// How long a connection has lived, from its first packet to its newest.
-    fn lived(&self, index: Index) -> Span {
-        let connection = self.table.connection(index);
-        let [started, last_seen] = [connection.started(), connection.last_seen()].map(Time::microseconds);
-        // Of either only the lower 48 bits are kept. A capture's clock may have gone back since.
-        let microseconds = (last_seen.wrapping_sub(started) << 16).cast_signed() >> 16;
+    /// How long a connection has lived, from its first packet to the newest, which came `at`.
+    fn lived(&self, index: Index, at: Time) -> Span {
+        let [started, at] = [self.table.connection(index).started(), at].map(Time::microseconds);
+        // Only the lower 48 bits are kept. A capture's clock may have gone back since.
+        let microseconds = (at.wrapping_sub(started) << 16).cast_signed() >> 16;
         Span::from_milliseconds(u32::try_from(microseconds.max(0) / 1000).unwrap_or(u32::MAX))
     }
 

@@ -56,16 +56,54 @@ impl Shard {
         now: Tick,
         observer: &mut O,
     ) -> Option<Subject> {
-        let index = slot.candidate;
-        let connection = self.table.connection(index);
+        let connection = self.table.connection(slot.candidate);
         if connection.deadline().has_passed(now) {
             return None;
         }
-        let before = tcp::Connection::from_words(connection.tracker());
-        let step = tcp::judge_orderly(&before, direction, &slot.ack, &self.settings.tcp, now)?;
-        let note = if slot.ack.control.has_fin() { now } else { Tick::new(connection.note()) };
-        let moved = Moved { before, after: step.connection, note, rearm: step.rearm };
-        Some(self.write_down(index, direction, &moved, slot.length, (now, at), observer))
+        let [own, other] =
+            connection.halves(sense_of(direction)).map(|[reach, word]| tcp::Half { reach, word });
+        let step = tcp::judge_orderly(direction, own, other, connection.shared_word(), &slot.ack)?;
+        Some(self.take_step(slot, direction, &step, (now, at), observer))
+    }
+
+    /// Writes down how an orderly segment, come at `clock`, has moved its connection, and tells it.
+    #[inline(always)]
+    fn take_step<O: Observer>(
+        &mut self,
+        slot: &Slot<'_>,
+        direction: Direction,
+        step: &tcp::Step,
+        (now, at): (Tick, Time),
+        observer: &mut O,
+    ) -> Subject {
+        let index = slot.candidate;
+        let [before, after] = [step.before, step.after].map(|states| in_order(direction, states));
+        let has_fin = slot.ack.control.has_fin();
+        let connection = self.table.connection(index);
+        if step.was_opening {
+            let note = if has_fin { now } else { Tick::new(connection.note()) };
+            self.note_round_trip(index, step.is_opening, note, now);
+        }
+        if enters_time_wait(before, after) {
+            self.settle_round_trip(index, false, at);
+        }
+        let connection = self.table.connection(index);
+        let sense = sense_of(direction);
+        connection.write(|writer| {
+            writer.set_both_halves(
+                sense,
+                [step.own.reach, step.own.word],
+                [step.other.reach, step.other.word],
+            );
+            if has_fin {
+                writer.set_note(now.number());
+            }
+            writer.count(sense, u64::from(slot.length), at.microseconds());
+        });
+        let id = connection.id();
+        self.rearm(index, step.rearm, now);
+        self.account(index, before, after, now, observer);
+        Subject { id, direction, states: Some(after) }
     }
 
     /// Any segment, with or without a connection.
@@ -188,7 +226,13 @@ impl Shard {
         (now, at): (Tick, Time),
         observer: &mut O,
     ) -> Subject {
-        self.note_round_trip(index, &moved.before, &moved.after, moved.note, now);
+        if moved.before.is_opening() {
+            self.note_round_trip(index, moved.after.is_opening(), moved.note, now);
+        }
+        let (before, after) = (moved.before.marks.states(), moved.after.marks.states());
+        if enters_time_wait(before, after) {
+            self.settle_round_trip(index, moved.after.marks.is_picked_up(), at);
+        }
         let connection = self.table.connection(index);
         connection.write(|writer| {
             writer.set_tracker(&moved.after.words());
@@ -196,16 +240,28 @@ impl Shard {
             writer.count(sense_of(direction), u64::from(length), at.microseconds());
         });
         let id = connection.id();
-        let (before, after) = (moved.before.marks.states(), moved.after.marks.states());
-        if after.contains(&State::TimeWait) && !before.contains(&State::TimeWait) {
-            self.settle_round_trip(index, moved.after.marks.is_picked_up());
-        }
         self.rearm(index, moved.rearm, now);
-        if before != after {
-            self.tell_changed(index, before, after, observer);
+        self.account(index, before, after, now, observer);
+        Subject { id, direction, states: Some(after) }
+    }
+
+    /// Tells a change of states, if it is one.
+    #[inline(always)]
+    fn account<O: Observer>(
+        &mut self,
+        index: Index,
+        before: [State; 2],
+        after: [State; 2],
+        now: Tick,
+        observer: &mut O,
+    ) {
+        if before == after {
+            return;
+        }
+        self.tell_changed(index, before, after, observer);
+        if before.contains(&State::TimeWait) || after.contains(&State::TimeWait) {
             self.account_time_wait(index, before, after, now, observer);
         }
-        Subject { id, direction, states: Some(after) }
     }
 
     /// Begins a connection by the segment that `opening` was made from.
@@ -269,4 +325,19 @@ impl Shard {
         };
         self.set_deadline(index, deadline);
     }
+}
+
+/// The states of a packet's sender and of the other endpoint, originator's first.
+#[inline(always)]
+const fn in_order(direction: Direction, [own, other]: [State; 2]) -> [State; 2] {
+    match direction {
+        Direction::Original => [own, other],
+        Direction::Reply => [other, own],
+    }
+}
+
+/// Whether an endpoint enters TIME_WAIT, where none was before.
+#[inline(always)]
+fn enters_time_wait(before: [State; 2], after: [State; 2]) -> bool {
+    after.contains(&State::TimeWait) && !before.contains(&State::TimeWait)
 }

@@ -186,6 +186,12 @@ impl Connection {
         })
     }
 
+    /// The tracker's last word, which belongs to both endpoints.
+    #[inline(always)]
+    pub fn shared_word(&self) -> u64 {
+        self.tracker[4].load(Relaxed)
+    }
+
     /// When it expires, as last set by [`Writer::set_deadline`].
     #[inline(always)]
     pub fn deadline(&self) -> Tick {
@@ -318,6 +324,13 @@ impl Writer<'_> {
         self.0.tracker[side].store(own[0], Relaxed);
         self.0.tracker[2 + side].store(own[1], Relaxed);
         self.0.tracker[sense.opposite() as usize].store(first_of_other, Relaxed);
+    }
+
+    /// Sets both words of either endpoint, those of the one that sends in `sense` first.
+    #[inline(always)]
+    pub fn set_both_halves(&self, sense: Sense, own: [u64; 2], other: [u64; 2]) {
+        self.set_halves(sense, own, other[0]);
+        self.0.tracker[2 + sense.opposite() as usize].store(other[1], Relaxed);
     }
 
     /// Sets the tracker's words.

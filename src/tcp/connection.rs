@@ -160,14 +160,6 @@ impl Marks {
         self.flag(bit::HOLE | bit::HOLE << bit::HALF | bit::REMEMBERS)
     }
 
-    /// Whether nothing was lost or repeated, remembered or reset, and nothing is unknown.
-    #[inline]
-    pub(super) const fn are_orderly(self) -> bool {
-        const ONCE: u32 = bit::REMEMBERS | bit::RESET | bit::RESPONDER_UNSEEN | bit::PICKED_UP;
-        const EACH: u32 = bit::HOLE | 3 << bit::FIN_REPEATS;
-        !self.flag(ONCE | EACH | EACH << bit::HALF)
-    }
-
     /// Forgets what only an [`super::Irregular`] could tell, where there was no room to keep one: a stream
     /// with a hole then counts as received as far as its receiver acknowledges.
     pub fn without_irregular(mut self) -> Marks {
@@ -411,14 +403,107 @@ impl Half {
         Half::of(peer, self.marks())
     }
 
+    #[inline(always)]
     const fn marks(self) -> u16 {
         (self.word >> 48) as u16
+    }
+
+    /// The same half with other marks.
+    #[inline(always)]
+    const fn with_marks(self, marks: u16) -> Half {
+        Half { word: self.word & !(0xffff << 48) | (marks as u64) << 48, ..self }
+    }
+
+    /// The number of its state, and what lies in that one's place where there is no such state: below 16.
+    #[inline(always)]
+    pub(super) const fn state_number(self) -> usize {
+        (self.word >> 48 & 15) as usize
+    }
+
+    /// As [`Marks::has_acked`].
+    #[inline(always)]
+    pub(super) const fn has_acked(self) -> bool {
+        self.marks() & bit::ACKED as u16 != 0
+    }
+
+    /// As [`Marks::is_stamped`].
+    #[inline(always)]
+    pub(super) const fn is_stamped(self) -> bool {
+        self.marks() & bit::STAMPED as u16 != 0
+    }
+
+    /// The bits of the responder's half that exist once.
+    const DATA_SINCE_FIN: u16 = (bit::DATA_SINCE_FIN >> bit::HALF) as u16;
+    const FIN_SIDE: u16 = (bit::FIN_SIDE >> bit::HALF) as u16;
+
+    /// As [`Marks::has_data_since_fin`], of the responder's half.
+    #[inline(always)]
+    pub(super) const fn has_data_since_fin(self) -> bool {
+        self.marks() & Half::DATA_SINCE_FIN != 0
+    }
+
+    /// The same half in `state`.
+    #[inline(always)]
+    pub(super) const fn in_state(self, state: State) -> Half {
+        Half { word: self.word & !(15 << 48) | (state as u64) << 48, ..self }
+    }
+
+    /// The same half of an endpoint that has acknowledged something.
+    #[inline(always)]
+    pub(super) const fn acked(self) -> Half {
+        Half { word: self.word | (bit::ACKED as u64) << 48, ..self }
+    }
+
+    /// The responder's half after a segment: see [`Marks::set_data_since_fin`], and [`Marks::set_fin_side`] if it bore
+    /// a FIN, which `fin_side` has sent.
+    #[inline(always)]
+    pub(super) const fn after_closing(self, has_data_since_fin: bool, fin_side: Option<Direction>) -> Half {
+        let data = if has_data_since_fin { Half::DATA_SINCE_FIN } else { 0 };
+        let marks = self.marks() | data;
+        self.with_marks(match fin_side {
+            None => marks,
+            Some(Direction::Original) => marks & !Half::FIN_SIDE,
+            Some(Direction::Reply) => marks | Half::FIN_SIDE,
+        })
+    }
+
+    /// How far this endpoint's window field is shifted; see [`Connection::effective_scale`].
+    #[inline(always)]
+    pub(super) const fn effective_scale(self, other: Half) -> u32 {
+        let both = self.scale() != NO_SCALE as u32 && other.scale() != NO_SCALE as u32;
+        if both { self.scale() } else { 0 }
+    }
+
+    /// Both halves with the scales in force; see [`Connection::settle_scales`].
+    #[inline(always)]
+    pub(super) const fn settled_with(self, other: Half) -> [Half; 2] {
+        const SCALE: u16 = 15 << bit::SCALE;
+        if self.scale() == NO_SCALE as u32 || other.scale() == NO_SCALE as u32 {
+            [self.with_marks(self.marks() & !SCALE), other.with_marks(other.marks() & !SCALE)]
+        } else {
+            [self, other]
+        }
     }
 
     /// The window scale in force, once the handshake is acknowledged.
     #[inline(always)]
     pub(super) const fn scale(self) -> u32 {
         (self.word >> (48 + bit::SCALE)) as u32
+    }
+
+    /// Whether nothing was lost or repeated, remembered or reset, and nothing is unknown; `self` is the half of who sends
+    /// in `sender`.
+    #[inline(always)]
+    pub(super) const fn is_orderly_with(self, other: Half, sender: Direction) -> bool {
+        /// What either half tells: of the responder's, the third is that there was a reset.
+        const EITHER: u64 = ((bit::HOLE | 3 << bit::FIN_REPEATS | bit::REMEMBERS) as u64) << 48;
+        const ORIGINATOR: u64 = EITHER | ((bit::RESPONDER_UNSEEN | bit::PICKED_UP) as u64) << 48;
+        const _: () = assert!(bit::RESET == bit::REMEMBERS << bit::HALF);
+        let (own, others) = match sender {
+            Direction::Original => (ORIGINATOR, EITHER),
+            Direction::Reply => (EITHER, ORIGINATOR),
+        };
+        self.word & own | other.word & others == 0
     }
 
     /// Whether the shortest way is right for the connection of this half and `other`: both ESTABLISHED, both have

@@ -13,131 +13,272 @@
 //! Like [`judge_plain`](super::judge_plain) it answers only what [`judge`](super::judge) would answer in the same
 //! numbers, and leaves everything else (`None`) to it; every test of the tracker holds both against each other. What
 //! makes it short is what cannot be: without a hole everything that is sent arrives, and what begins where the last
-//! segment ended is no repetition.
+//! segment ended is no repetition. Then two states, a FIN and whether everything is acknowledged say what becomes of both
+//! states and of the timer, and the compiler has worked that out for all of them ([`MOVES`]).
 
-use super::close::{self, News};
-use super::connection::{Connection, Peer};
-use super::policy::Policy;
+use super::connection::{Connection, Half, Peer};
 use super::state::{Received, Sent, State};
-use super::timer::Rearm;
-use crate::time::Tick;
-use crate::wire::{Ack, Direction, Seq};
+use super::timer::{Rearm, Timer};
+use crate::wire::{Ack, Direction, Segment, Seq};
 
-/// What an orderly segment changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What an orderly segment changes; nothing irregular comes of it.
+#[derive(Debug, Clone, Copy)]
 pub struct Step {
-    /// The connection after it; nothing irregular.
-    pub connection: Connection,
+    /// The sender's half after it.
+    pub own: Half,
+    /// The other endpoint's half after it.
+    pub other: Half,
+    /// Both states before it, the sender's first.
+    pub before: [State; 2],
+    /// Both states after it, the sender's first.
+    pub after: [State; 2],
+    /// Whether the handshake was under way before it; see [`Connection::is_opening`].
+    pub was_opening: bool,
+    /// Whether it still is.
+    pub is_opening: bool,
     /// What happens to the timer.
     pub rearm: Rearm,
 }
 
-/// Judges a segment of `sender`. `None` where it takes more.
-pub fn judge_orderly(
-    connection: &Connection,
-    sender: Direction,
-    segment: &Ack,
-    policy: &Policy,
-    now: Tick,
-) -> Option<Step> {
-    let receiver = sender.opposite();
-    let (own, other) = (*connection.peer(sender), *connection.peer(receiver));
-    let is_first = !connection.marks.has_acked(sender);
-    let other_closed = connection.state(receiver).has_sent_fin();
+/// Judges a segment against the halves of its sender (`own`) and of the `other` endpoint; `stamps` is the last of
+/// [`Connection::words`]. `None` where it takes more.
+#[inline(always)]
+pub fn judge_orderly(sender: Direction, own: Half, other: Half, stamps: u64, segment: &Ack) -> Option<Step> {
+    let (from, to) = (own.peer(), other.peer());
     let is_fin = segment.control.has_fin();
-    if !connection.marks.are_orderly()
-        || !may_send(connection.state(sender), segment)
-        || !is_open(connection.state(receiver))
-        || (segment.control.has_options()
-            && other_closed
-            && (is_fin || connection.state(sender).has_sent_fin()))
-        || segment.seq != own.end
-        || segment.end().is_after(own.limit.plus(1))
-        || segment.ack.is_before(lowest_ack(connection, sender)?)
-        || segment.ack.is_after(other.end)
+    let event = usize::from(is_fin) | usize::from(segment.ack == to.end) << 1;
+    let Some(moved) = &MOVES[own.state_number()][other.state_number()][event] else { return None };
+
+    let is_first = !own.has_acked();
+    // No less than before, and the other's SYN to begin with.
+    let lowest = if is_first { initial(stamps, sender.opposite()).plus(1) } else { from.ack };
+    // As in `judge_plain`: the highest bit of each says that it lies outside.
+    let outside = from.limit.plus(1).offset_from(segment.end())
+        | segment.ack.offset_from(lowest)
+        | to.end.offset_from(segment.ack);
+    let brings = Traits::of(segment, is_first, segment.ack != from.ack);
+    if segment.seq != from.end
+        || outside >> 31 != 0
+        || !own.is_orderly_with(other, sender)
+        || moved.excludes.meets(brings)
     {
         return None;
     }
-    let mut next = *connection;
+    if is_first && other.is_stamped() {
+        return None;
+    }
+    let window = from.window.max(segment.control.window());
+    let was_opening = is_first || !other.has_acked();
+    // Once the handshake is acknowledged, the scale in force is the one that is kept.
+    let scale = if was_opening { own.effective_scale(other) } else { own.scale() };
+    let right_edge = segment.ack.plus(u32::from(segment.control.window()) << scale);
+    let from = Peer { end: segment.end(), ack: segment.ack, window, ..from };
+    let to = Peer { limit: to.limit.max(right_edge), ..to };
+    let mut after =
+        [own.with(&from).in_state(moved.after[0]).acked(), other.with(&to).in_state(moved.after[1])];
     if is_first {
-        next.settle_scales();
-        next.marks.set_acked(sender);
+        after = after[0].settled_with(after[1]);
     }
-    let limit = segment.ack.plus(u32::from(segment.control.window()) << next.effective_scale(sender));
-    *next.peer_mut(sender) = Peer {
-        end: segment.end(),
-        ack: segment.ack,
-        window: own.window.max(segment.control.window()),
-        ..own
-    };
-    *next.peer_mut(receiver) = Peer { limit: other.limit.max(limit), ..other };
-    acknowledge(&mut next, receiver, segment.ack);
-    if segment.payload > 0 && other_closed {
-        next.marks.set_data_since_fin();
+    let is_data_since_fin = moved.other_closed && segment.payload > 0;
+    // The responder's half has number 1 where the originator sends, as `after` has the sender's first.
+    let responder = sender.opposite().index();
+    if is_fin || is_data_since_fin {
+        after[responder] = after[responder].after_closing(is_data_since_fin, is_fin.then_some(sender));
     }
-    if is_fin {
-        send_fin(&mut next, sender, segment.ack);
-    }
-    let news =
-        News { data: segment.payload > 0, ack: is_first || segment.ack != own.ack, repeated_fin: false };
-    Some(Step { connection: next, rearm: close::rearm(connection, &next, news, policy, now, now) })
+    let is_half_closed = after[responder].has_data_since_fin();
+    Some(Step {
+        own: after[0],
+        other: after[1],
+        before: moved.before,
+        after: moved.after,
+        was_opening,
+        is_opening: !other.has_acked(),
+        rearm: moved.rearm(brings, is_half_closed),
+    })
 }
 
-/// Whether an endpoint in `state` sends such a segment: behind its FIN there is nothing but acknowledgements.
-const fn may_send(state: State, segment: &Ack) -> bool {
-    match state {
-        State::Established | State::CloseWait => true,
-        State::FinWait1 | State::FinWait2 | State::Closing | State::LastAck | State::TimeWait => {
-            segment.payload == 0 && !segment.control.has_fin()
+/// The initial sequence number of the endpoint that sends in `side`.
+#[inline(always)]
+const fn initial(stamps: u64, side: Direction) -> Seq {
+    Seq((stamps >> (32 * side as u32)) as u32)
+}
+
+/// What there is to a segment, as a set.
+#[derive(Clone, Copy)]
+struct Traits(u8);
+
+impl Traits {
+    const NONE: Traits = Traits(0);
+    /// What every segment has.
+    const ANY: Traits = Traits(1);
+    const DATA: Traits = Traits(1 << 1);
+    const OPTIONS: Traits = Traits(1 << 2);
+    /// It is not the first of its sender that acknowledges something.
+    const LATER: Traits = Traits(1 << 3);
+    /// Data, or a new acknowledgement.
+    const NEWS: Traits = Traits(1 << 4);
+
+    #[inline(always)]
+    fn of(segment: &Ack, is_first: bool, acknowledges_more: bool) -> Traits {
+        let has_data = segment.payload > 0;
+        Traits::ANY
+            .and_if(has_data, Traits::DATA)
+            .and_if(segment.control.has_options(), Traits::OPTIONS)
+            .and_if(!is_first, Traits::LATER)
+            .and_if(has_data | is_first | acknowledges_more, Traits::NEWS)
+    }
+
+    #[inline(always)]
+    const fn and_if(self, condition: bool, others: Traits) -> Traits {
+        Traits(if condition { self.0 | others.0 } else { self.0 })
+    }
+
+    /// Whether the two have any in common.
+    #[inline(always)]
+    const fn meets(self, other: Traits) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// What an orderly segment does to both states and their timer.
+#[derive(Clone, Copy)]
+struct Move {
+    /// The sender's state and the other's.
+    before: [State; 2],
+    after: [State; 2],
+    /// The timer that governs afterwards, as long as nothing was sent after the first FIN.
+    timer: Timer,
+    /// What starts that: the contract's table "what starts it again", for what is not repeated.
+    starts: Traits,
+    /// What takes more than this.
+    excludes: Traits,
+    /// The other endpoint's FIN came before.
+    other_closed: bool,
+}
+
+impl Move {
+    /// What a segment that brings these does to the timer; `is_half_closed` says whether there was data
+    /// after the first FIN.
+    #[inline(always)]
+    const fn rearm(&self, brings: Traits, is_half_closed: bool) -> Rearm {
+        if !self.starts.meets(brings) {
+            Rearm::Keep
+        } else if matches!(self.timer, Timer::FinTimeout) && is_half_closed {
+            Rearm::Start(Timer::HalfClosed)
+        } else {
+            Rearm::Start(self.timer)
         }
+    }
+
+    /// Whether an endpoint in state `own` sends a segment, with or without a FIN, to one in state `other` that
+    /// acknowledges everything or not, and what comes of it. `None` where it does not, or where that takes more.
+    const fn of(own: State, other: State, is_fin: bool, acknowledges_all: bool) -> Option<Move> {
+        let is_bare = own.has_sent_fin();
+        if !is_synchronized(own) || !is_open(other) || is_fin && is_bare {
+            return None;
+        }
+        let other_closed = other.has_sent_fin();
+        let ends_handshake = matches!(other, State::SynReceived);
+        let acknowledged = if ends_handshake {
+            other.received(Received::AckOfSyn)
+        } else if other_closed && acknowledges_all {
+            other.received(Received::AckOfFin)
+        } else {
+            other
+        };
+        // A FIN reaches the other endpoint, since everything before it has. If it does not acknowledge the other's, the
+        // two crossed.
+        let (own_after, other_after) = if is_fin {
+            let crossed = other_closed && !acknowledges_all;
+            let event = if crossed { Sent::CrossedFin } else { Sent::Fin };
+            (own.sent(event), acknowledged.received(Received::Fin))
+        } else {
+            (own, acknowledged)
+        };
+        let (before, after) = ([own, other], [own_after, other_after]);
+        let excludes = Traits::NONE
+            // Behind its own FIN an endpoint sends nothing but acknowledgements.
+            .and_if(is_bare, Traits::DATA)
+            // From the second FIN on timestamps are kept.
+            .and_if(other_closed && (is_fin || is_bare), Traits::OPTIONS)
+            // Where nobody checks it (`check_window`), it may have acknowledged less than the SYN before.
+            .and_if(ends_handshake, Traits::LATER);
+        let timer = Timer::of_states(own_after, other_after);
+        Some(Move { before, after, timer, starts: starts(before, after), excludes, other_closed })
+    }
+}
+
+/// What starts the timer of the states `after`, of a segment that came in the states `before`.
+const fn starts(before: [State; 2], after: [State; 2]) -> Traits {
+    let timer = Timer::of_states(after[0], after[1]);
+    if Timer::of_states(before[0], before[1]) as u8 != timer as u8 {
+        return Traits::ANY;
+    }
+    match timer {
+        Timer::Established => Traits::ANY,
+        // Only the endpoint that has not sent its FIN yet may bear any, so it is new data since the other's.
+        Timer::FinTimeout | Timer::HalfClosed => Traits::DATA,
+        Timer::FinWait1 => Traits::NEWS,
+        Timer::TimeWait if enters_time_wait(before, after) => Traits::ANY,
+        Timer::SynSent | Timer::SynReceived | Timer::Closing | Timer::TimeWait | Timer::Closed => {
+            Traits::NONE
+        }
+    }
+}
+
+/// Whether either endpoint enters TIME_WAIT.
+const fn enters_time_wait(before: [State; 2], after: [State; 2]) -> bool {
+    let [own, other] = [
+        matches!(after[0], State::TimeWait) && !matches!(before[0], State::TimeWait),
+        matches!(after[1], State::TimeWait) && !matches!(before[1], State::TimeWait),
+    ];
+    own || other
+}
+
+/// Whether an endpoint in `state` sends segments in order: it has sent its SYN and received the other's, and is not done.
+const fn is_synchronized(state: State) -> bool {
+    match state {
+        State::Established
+        | State::CloseWait
+        | State::FinWait1
+        | State::FinWait2
+        | State::Closing
+        | State::LastAck
+        | State::TimeWait => true,
         State::Closed | State::Listen | State::SynSent | State::SynReceived => false,
     }
 }
 
 /// Whether an endpoint in `state` has sent its SYN, and is not done yet.
 const fn is_open(state: State) -> bool {
-    match state {
-        State::SynReceived
-        | State::Established
-        | State::FinWait1
-        | State::FinWait2
-        | State::CloseWait
-        | State::Closing
-        | State::LastAck
-        | State::TimeWait => true,
-        State::Closed | State::Listen | State::SynSent => false,
-    }
+    is_synchronized(state) || matches!(state, State::SynReceived)
 }
 
-/// What `sender` has to acknowledge at least: no less than before, and the other's SYN to begin with.
-fn lowest_ack(connection: &Connection, sender: Direction) -> Option<Seq> {
-    if connection.marks.has_acked(sender) {
-        Some(connection.peer(sender).ack)
-    } else {
-        connection.initial(sender.opposite()).map(|initial| initial.plus(1))
+/// [`Move::of`] by the sender's state, the other's, and whether there is a FIN (1) and everything is acknowledged (2).
+static MOVES: [[[Option<Move>; 4]; 16]; 16] = {
+    let mut table = [[[None; 4]; 16]; 16];
+    let mut cell = 0;
+    while cell < 4 * State::ALL.len() * State::ALL.len() {
+        let (event, states) = (cell % 4, cell / 4);
+        let (own, other) = (states / State::ALL.len(), states % State::ALL.len());
+        table[own][other][event] =
+            Move::of(State::ALL[own], State::ALL[other], event & 1 != 0, event & 2 != 0);
+        cell += 1;
     }
-}
+    table
+};
 
-/// The other endpoint receives an acknowledgement, of its SYN or of its FIN.
-fn acknowledge(next: &mut Connection, receiver: Direction, ack: Seq) {
-    let state = next.state(receiver);
-    if state == State::SynReceived {
-        // Where nobody checks it (`check_window`), its sender may have acknowledged less than the SYN, and do so again.
-        if next.initial(receiver).is_none_or(|initial| ack.is_after(initial)) {
-            next.marks.set_state(receiver, state.received(Received::AckOfSyn));
-        }
-    } else if state.has_sent_fin() && ack == next.peer(receiver).end {
-        next.marks.set_state(receiver, state.received(Received::AckOfFin));
+impl Connection {
+    /// The connection after a segment of `sender`, and what that does to its timer, if [`judge_orderly`] takes it: for
+    /// whoever has a connection at hand rather than in a table.
+    pub fn after_orderly(&self, sender: Direction, segment: &Segment<'_>) -> Option<(Connection, Rearm)> {
+        let (own, other, [.., stamps]) = (self.half(sender), self.half(sender.opposite()), self.words());
+        let step = judge_orderly(sender, own, other, stamps, &Ack::of(segment)?)?;
+        let [originator, responder] = match sender {
+            Direction::Original => [step.own, step.other],
+            Direction::Reply => [step.other, step.own],
+        };
+        let words = [originator.reach, responder.reach, originator.word, responder.word, stamps];
+        Some((Connection::from_words(words), step.rearm))
     }
-}
-
-/// A first FIN: it reaches the other endpoint, since everything before it has. If it does not acknowledge the other's,
-/// the two crossed.
-fn send_fin(next: &mut Connection, sender: Direction, ack: Seq) {
-    let receiver = sender.opposite();
-    let crossed = next.state(receiver).has_sent_fin() && ack.is_before(next.peer(receiver).end);
-    let event = if crossed { Sent::CrossedFin } else { Sent::Fin };
-    next.marks.set_state(sender, next.state(sender).sent(event));
-    next.marks.set_state(receiver, next.state(receiver).received(Received::Fin));
-    next.marks.set_fin_side(sender);
 }

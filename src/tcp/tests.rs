@@ -13,7 +13,7 @@ mod timers;
 
 use super::*;
 use crate::time::{Span, Tick};
-use crate::wire::{self, Direction, Flags, Options, Segment, Seq};
+use crate::wire::{Direction, Flags, Options, Segment, Seq};
 use Direction::{Original, Reply};
 use State::*;
 
@@ -159,11 +159,9 @@ impl Track {
             now: self.now,
         };
         let judgement = judge(&situation, segment);
-        let orderly = wire::Ack::of(segment)
-            .and_then(|ack| judge_orderly(&self.connection, direction, &ack, &self.policy, self.now));
-        if let Some(step) = orderly {
+        if let Some(orderly) = self.connection.after_orderly(direction, segment) {
             let Judgement::Accept(whole) = judgement else { panic!("it is orderly: {segment:?}") };
-            assert_eq!((step.connection, step.rearm), (whole.connection, whole.rearm));
+            assert_eq!(orderly, (whole.connection, whole.rearm));
             let note = if segment.flags.has(Flags::FIN) { self.now } else { self.note };
             assert_eq!((note, None), (whole.note, whole.remark));
         }

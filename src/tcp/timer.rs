@@ -45,7 +45,7 @@ impl Timer {
     }
 
     /// The timer that governs these states, as long as nothing was sent after the first FIN.
-    const fn of_states(originator: State, responder: State) -> Timer {
+    pub(super) const fn of_states(originator: State, responder: State) -> Timer {
         use State::*;
         match (originator, responder) {
             (SynSent, Listen) => Timer::SynSent,

@@ -20,7 +20,7 @@
 
 use lastack::tcp::{self, Connection, Irregular, Judgement, Opening, Policy, Refusal, Situation, State};
 use lastack::time::Tick;
-use lastack::wire::{Ack, Direction, Flags, Options, Seq};
+use lastack::wire::{Direction, Flags, Options, Seq};
 
 use super::endpoint::WINDOW;
 use super::segment::{Segment, Side};
@@ -130,12 +130,10 @@ fn hold_orderly_against(
     segment: &lastack::wire::Segment<'_>,
     judgement: &Judgement,
 ) {
-    let Situation { connection, direction, policy, now, .. } = *situation;
-    let orderly =
-        Ack::of(segment).and_then(|ack| tcp::judge_orderly(connection, direction, &ack, policy, now));
-    let Some(step) = orderly else { return };
+    let Situation { connection, direction, now, .. } = *situation;
+    let Some(orderly) = connection.after_orderly(direction, segment) else { return };
     let Judgement::Accept(accepted) = judgement else { panic!("orderly, but {judgement:?}: {segment:?}") };
-    assert_eq!((step.connection, step.rearm), (accepted.connection, accepted.rearm), "{segment:?}");
+    assert_eq!(orderly, (accepted.connection, accepted.rearm), "{segment:?}");
     assert_eq!((accepted.note, accepted.remark), (now, None));
 }
 

@@ -280,3 +280,32 @@ fn an_inexact_reset_after_both_fins_is_named_as_long_as_somebody_may_challenge_i
     assert_eq!(track.states(), [TimeWait, TimeWait]);
     assert_eq!(track.a(RST, 50, 0), Fine, "late, and of no interest to anybody");
 }
+
+/// What the short way answers is held against the long one by every test here; that it answers at all, by this one.
+#[test]
+fn a_connection_by_the_book_takes_the_short_way_from_its_handshakes_last_segment_on() {
+    for closes_first in [Original, Reply] {
+        let mut track = Track::syn_sent();
+        assert_eq!(track.b(SYN_ACK, 0, 1), Fine);
+        let mut go = |sender: Direction, flags, [seq, ack]: [u32; 2], payload| {
+            let (own, other) = if sender == Original { (A, B) } else { (B, A) };
+            let segment = segment(flags, own + seq, other + ack, payload);
+            assert!(track.connection.after_orderly(sender, &segment).is_some(), "{segment:?}");
+            assert_eq!(track.send(sender, &segment), Fine);
+        };
+        go(Original, ACK, [1, 1], 0);
+        go(Original, ACK, [1, 1], 100);
+        go(Reply, ACK, [1, 101], 0);
+        let (last, closes_last) = (closes_first.opposite(), [101, 1]);
+        let sent = if closes_first == Original { closes_last } else { [1, 101] };
+        let [own, other] = sent;
+        go(closes_first, FIN_ACK, [own, other], 0);
+        go(last, ACK, [other, own + 1], 0);
+        go(last, ACK, [other, own + 1], 7);
+        go(closes_first, ACK, [own + 1, other + 7], 0);
+        go(last, FIN_ACK, [other + 7, own + 1], 0);
+        go(closes_first, ACK, [own + 1, other + 8], 0);
+        let [first, second] = [closes_first, last].map(|side| track.connection.state(side));
+        assert_eq!([first, second], [TimeWait, Closed]);
+    }
+}
