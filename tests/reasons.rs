@@ -355,6 +355,13 @@ fn a_segment_of_a_displaced_connection_is_told_as_one() {
         ("a-displaced-connection-closes", 9, "brings a displaced connection back"),
         ("a-displaced-connection-closes", 10, "which brought it back: another one had displaced it"),
         ("an-rst-of-the-displaced-connection-is-that-ones", 6, "It ends that one, and nothing else"),
+        ("a-displaced-connection-in-last-ack", 9, "brings a displaced connection back"),
+        (
+            "a-time-wait-that-may-have-been-left",
+            9,
+            "An endpoint of that one waits for its last acknowledgement",
+        ),
+        ("a-time-wait-that-may-have-been-left", 11, "That one is over"),
         ("a-connection-planted-before-the-real-one-began", 10, "there was no room"),
         ("a-connection-planted-before-the-real-one-began", 13, "there was no room"),
     ];

@@ -23,7 +23,9 @@
 //!
 //! Everything that fits the new one can be forged, so nothing that fits it shows that the old one is gone. A rival
 //! that an RST has ended, or that waits in TIME_WAIT, does not come back: what is for it passes, and changes nothing
-//! else. There is room for one rival; what becomes of a third connection, `contest` says.
+//! else. Only where the other endpoint waits for its last acknowledgement, and shows it, a connection in TIME_WAIT does that
+//! the endpoint itself seems to have answered a SYN over: it would have challenged that. There is room for one rival; what
+//! becomes of a third connection, `contest` says.
 
 use super::connection::Connection;
 use super::contest;
@@ -155,7 +157,7 @@ pub(super) fn judge(situation: &Situation<'_>, segment: &Segment<'_>, judgement:
         return judgement;
     }
     let Judgement::Accept(accepted) = judge_once(&asked, segment) else { return judgement };
-    if is_bare(segment) && !is_over(&rival.connection) {
+    if is_bare(segment) && (!is_over(&rival.connection) || cannot_have_answered(situation, &asked, &rival)) {
         return Judgement::Renew(come_back(situation, &asked, &rival, &accepted));
     }
     // An RST ends the rival. A SYN or a SYN-ACK is answered by an endpoint, and that decides: the one in the table stays.
@@ -165,6 +167,17 @@ pub(super) fn judge(situation: &Situation<'_>, segment: &Segment<'_>, judgement:
     passes.irregular.rival =
         Some(Rival::new(&accepted.connection, rival.mirrored, rival.younger, rival.deadline));
     Judgement::Accept(passes)
+}
+
+/// Whether a segment for the rival of `asked` shows that its sender has not answered the SYN of the connection in the
+/// table: it waits for the acknowledgement of its FIN, and would have challenged that one (RFC 5961 section 4.2). So
+/// nobody has left TIME_WAIT for what is in the table either, but by a SYN of its own that nobody answers. Where the
+/// roles are exchanged, the endpoint in TIME_WAIT may have answered (RFC 1122 section 4.2.2.13); and where what is in the
+/// table is the elder, it was answered before.
+fn cannot_have_answered(situation: &Situation<'_>, asked: &Situation<'_>, rival: &Rival) -> bool {
+    let waits = matches!(asked.sender_state(), State::LastAck | State::Closing);
+    let has_answered = situation.connection.has_numbers(Direction::Reply);
+    waits && situation.direction == Direction::Reply && has_answered && !rival.younger
 }
 
 /// Whether it bears neither SYN nor RST: data, an acknowledgement, a FIN.

@@ -3,14 +3,14 @@
 //!
 //! ```text
 //!  class new, no SYN ──────────────► comes_back
-//!  fits the kept one, not the table's ► beside        (it is over, or the packet is an RST)
+//!  fits the kept one, not the table's ► beside        (it is over or may be, or the packet has SYN or RST)
 //!  fits neither, and passes ────────► contested
 //! ```
 
 use super::segment::packet_beside;
 use super::sentences::Ruling;
 use super::story::{Segment, Story};
-use crate::tcp::{self, Bounds, Irregular, Rival};
+use crate::tcp::{self, Bounds, Irregular, Rival, State};
 
 /// The connection that the one in the table had displaced before the packet.
 fn rival(story: &Story) -> Option<Rival> {
@@ -59,12 +59,20 @@ pub(super) fn comes_back(story: &Story, segment: &Segment) -> Option<Ruling> {
 pub(super) fn beside(story: &Story, segment: &Segment) -> Option<Ruling> {
     let rival = rival(story)?;
     let bounds = bounds_of(&rival, story, segment)?;
+    let states = rival.connection.marks.states();
+    let why_not = if states.iter().all(|state| matches!(state, State::TimeWait | State::Closed)) {
+        "That one is over, so that it does not come back"
+    } else if states.contains(&State::TimeWait) {
+        "An endpoint of that one waits for its last acknowledgement, but the other one is in TIME_WAIT, which may have been \
+         left for the one in the table (RFC 1122 section 4.2.2.13), so that this packet does not bring it back"
+    } else {
+        "Neither a SYN nor an RST brings that one back"
+    };
     fits(&bounds, segment).then(|| Ruling {
-        sentences: vec![
+        sentences: vec![format!(
             "It is for another connection of this tuple, which the one in the table has displaced and which is kept \
-             beside it. That one is over, so that it does not come back: the packet passes, and changes nothing."
-                .to_owned(),
-        ],
+             beside it. {why_not}: the packet passes, and changes nothing of the one in the table."
+        )],
         drawing: packet_beside(&bounds, segment),
         settings: Vec::new(),
     })

@@ -231,6 +231,63 @@ mod made_up {
         assert_eq!((track.connection, track.left()), before, "TIME_WAIT does not come back");
     }
 
+    /// B waits for the acknowledgement of its FIN, which nobody does who answers a SYN (RFC 9293 section 3.10.7.4).
+    #[test]
+    fn an_endpoint_that_cannot_have_answered_takes_the_connection_back_that_it_closes() {
+        for crossed in [false, true] {
+            for is_fin in [false, true] {
+                let mut track = Track::established();
+                assert_eq!(track.of_first(HostA, FIN_ACK, 1, 1, 0), Fine);
+                if crossed {
+                    assert_eq!(track.of_first(HostB, FIN_ACK, 1, 1, 0), Fine);
+                    assert_eq!(track.of_first(HostB, ACK, 2, 2, 0), Fine);
+                } else {
+                    assert_eq!(track.of_first(HostB, FIN_ACK, 1, 2, 0), Fine);
+                }
+                let waits = [TimeWait, if crossed { Closing } else { LastAck }];
+                assert_eq!((crossed, track.states()), (crossed, waits));
+                track.wait(20_000);
+                let mut track = track.displaced_by(HostA);
+                assert_eq!(track.of_first(HostA, ACK, 2, 1, 0), Fine, "A's own say nothing about it");
+                track.wait(10_000);
+                let (flags, seq) = if is_fin { (FIN_ACK, 1) } else { (ACK, 2) };
+                assert_eq!(track.of_first(HostB, flags, seq, 2, 0), New);
+                let left = if is_fin { 60_000 } else { 30_000 };
+                assert_eq!((track.states(), track.left()), (waits, left), "the FIN starts 2 MSL again");
+                assert_eq!(track.of_first(HostA, ACK, 2, 2, 0), Fine);
+                assert_eq!(track.states(), [TimeWait, if crossed { TimeWait } else { Closed }]);
+            }
+        }
+    }
+
+    #[test]
+    fn nor_does_it_show_anything_about_an_elder_one_that_was_answered_before() {
+        let mut track = Track::established().displaced_by(HostA);
+        assert_eq!(track.of_other(HostA, FIN_ACK, 1, 1), Fine);
+        assert_eq!(track.of_other(HostB, FIN_ACK, 1, 2), Fine);
+        assert_eq!(track.states(), [TimeWait, LastAck]);
+        assert_eq!(track.of_first(HostA, ACK, 1, 1, 0), New);
+        let before = track.connection;
+        assert_eq!(track.of_other(HostB, FIN_ACK, 1, 2), Fine);
+        assert_eq!((track.connection, track.states()), (before, [Established, Established]));
+    }
+
+    #[test]
+    fn before_the_answer_it_does_not() {
+        let mut track = Track::established();
+        track.of_first(HostA, FIN_ACK, 1, 1, 0);
+        track.of_first(HostB, FIN_ACK, 1, 2, 0);
+        let mut track = track.displaced_by(HostA);
+        assert_eq!(track.of_other(HostA, FIN_ACK, 1, 1), Fine);
+        assert_eq!(track.of_other(HostB, FIN_ACK, 1, 2), Fine);
+        assert_eq!(track.of_other(HostA, ACK, 2, 2), Fine);
+        // A has left TIME_WAIT, for all that is known here.
+        assert_eq!(track.of_other(HostA, SYN, 9_000, 0), New);
+        let before = track.connection;
+        assert_eq!(track.of_first(HostB, FIN_ACK, 1, 2, 0), Fine);
+        assert_eq!((track.connection, track.states()), (before, [SynSent, Listen]));
+    }
+
     #[test]
     fn the_memory_of_it_ends_when_its_own_timer_would_be_over() {
         let mut track = Track::established().displaced_by(HostA);

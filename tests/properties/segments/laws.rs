@@ -201,9 +201,12 @@ impl<'a> Laws<'a> {
             }
             Governor::FinWait2 => timeouts.fin_timeout,
             Governor::Closing => timeouts.closing,
-            Governor::SynSent | Governor::TimeWait | Governor::Closed => {
-                panic!("back in {states:?}, which nobody can need")
+            Governor::TimeWait => {
+                let waits = |state: &State| matches!(state, State::LastAck | State::Closing);
+                assert!(states.iter().any(waits), "back in {states:?}, which nobody can need");
+                timeouts.msl.times(2)
             }
+            Governor::SynSent | Governor::Closed => panic!("back in {states:?}, which nobody can need"),
         };
         let irregular = displacer.annex.map(Irregular::from_words).unwrap_or_default();
         let own = irregular.rival.expect("it was kept").deadline;
