@@ -5,6 +5,9 @@
 //! or it sends its own FIN with the first acknowledgement of the other's. What the middle learns later is
 //! allowed where it is learnt: that FINs had crossed (from CLOSE_WAIT to CLOSING), or which of two SYN-ACKs had
 //! reached the sender of a segment (to ESTABLISHED by what it sends).
+//!
+//! Where numbers are not checked, a FIN can pass that acknowledges no SYN and waits behind a hole. If the acknowledgement
+//! that fills the hole is on the other's FIN, that one goes from SYN_RECEIVED to CLOSING, as it would from ESTABLISHED.
 
 use lastack::tcp::State;
 
@@ -25,9 +28,13 @@ pub(crate) enum Edge {
     Reset,
     /// By an RST, where `time_wait_assassination` says so.
     Assassination,
+    /// By a segment that it has sent, where `check_window` is off.
+    Unchecked,
 }
 
-use Edge::{Assassination as A, Either as E, Gets as G, Never as N, Reset as R, Sends as S, Stay as O};
+use Edge::{
+    Assassination as A, Either as E, Gets as G, Never as N, Reset as R, Sends as S, Stay as O, Unchecked as U,
+};
 
 /// `EDGES[from][to]`, in the order of [`State::ALL`].
 #[rustfmt::skip]
@@ -36,7 +43,7 @@ const EDGES: [[Edge; 11]; 11] = [
     /* CLOSED  */ [ O,     N,     N,    N,    N,    N,    N,    N,    N,    N,    N ],
     /* LISTEN  */ [ R,     O,     N,    S,    N,    N,    N,    N,    N,    N,    N ],
     /* SYN_S   */ [ R,     N,     O,    G,    G,    N,    N,    N,    N,    N,    N ],
-    /* SYN_R   */ [ R,     N,     N,    O,    E,    S,    N,    E,    N,    S,    N ],
+    /* SYN_R   */ [ R,     N,     N,    O,    E,    S,    N,    E,    U,    S,    N ],
     /* ESTAB   */ [ R,     N,     N,    N,    O,    S,    N,    E,    S,    S,    N ],
     /* FIN_1   */ [ R,     N,     N,    N,    N,    O,    G,    N,    E,    N,    G ],
     /* FIN_2   */ [ R,     N,     N,    N,    N,    N,    O,    N,    N,    N,    E ],

@@ -284,6 +284,7 @@ impl<'a> Laws<'a> {
                 Edge::Gets => !is_sender && !is_rst,
                 Edge::Reset => is_rst,
                 Edge::Assassination => is_rst && self.setup.policy.time_wait_assassination,
+                Edge::Unchecked => is_sender && !is_rst && !self.setup.policy.check_window,
             };
             assert!(allowed, "{side:?} went from {a} to {b} by {flags:?} of {sender:?}");
         }
