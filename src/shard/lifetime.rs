@@ -161,39 +161,62 @@ impl Shard {
     fn end_by_timer<O: Observer>(&mut self, index: Index, observer: &mut O) -> bool {
         let end = self.end_of_timer(index);
         let at = self.table.connection(index).deadline();
-        self.end_by_itself(index, end, at, observer)
+        let stays = self.may_have_another(index)
+            && (self.gives_way(index, end, at, observer) || self.outlasts(index, at, observer));
+        if !stays {
+            self.end_unfiled(index, end, observer);
+        }
+        !stays
     }
 
-    /// Ends a connection that neither a packet nor an operator ends, at `at`, and that is not filed; returns whether
-    /// its place is free then. What it has displaced, and is alive, has the tuple after it. Where a third connection may
-    /// live that could not be picked up again, the entry stays as long as that one.
-    fn end_by_itself<O: Observer>(&mut self, index: Index, end: End, at: Tick, observer: &mut O) -> bool {
-        let connection = self.table.connection(index);
-        let is_tcp = connection.protocol() == protocol::TCP;
-        if is_tcp && self.table.annex(index).is_some() && self.has_another(index, end, at, observer) {
-            return false;
+    /// Ends a connection in TIME_WAIT at `now`, for the sake of `time_wait_max`. What it has displaced, and is alive, has
+    /// the tuple after it.
+    fn end_by_limit<O: Observer>(&mut self, index: Index, end: End, now: Tick, observer: &mut O) {
+        self.wheel.unfile(&Timers(&self.table), index.number());
+        if !(self.may_have_another(index) && self.gives_way(index, end, now, observer)) {
+            self.end_unfiled(index, end, observer);
         }
-        self.end_unfiled(index, end, observer);
+    }
+
+    /// Whether another connection of its tuple may be known: only an annex could tell.
+    fn may_have_another(&self, index: Index) -> bool {
+        self.table.connection(index).protocol() == protocol::TCP && self.table.annex(index).is_some()
+    }
+
+    /// Where a connection that is not filed has displaced another one that is alive at `at`, ends it and gives that one the
+    /// place; returns whether there was one.
+    #[cold]
+    fn gives_way<O: Observer>(&mut self, index: Index, end: End, at: Tick, observer: &mut O) -> bool {
+        let tracked = tcp::Connection::from_words(self.table.connection(index).tracker());
+        let Some(opening) = tcp::successor(&tracked, &self.irregular(index, &tracked), at) else {
+            return false;
+        };
+        self.succeed(index, end, &opening, observer);
         true
     }
 
-    /// The same of a connection with an annex; returns whether another one has the place then, or is waited for.
+    /// Where a third connection of the tuple may live that could not be picked up again, has the entry of a connection
+    /// whose time is up at `at`, and that is not filed, stay as long as that one; returns whether it does.
     #[cold]
-    fn has_another<O: Observer>(&mut self, index: Index, end: End, at: Tick, observer: &mut O) -> bool {
+    fn outlasts<O: Observer>(&mut self, index: Index, at: Tick, observer: &mut O) -> bool {
         let connection = self.table.connection(index);
         let tracked = tcp::Connection::from_words(connection.tracker());
-        let irregular = self.irregular(index, &tracked);
-        if let Some(opening) = tcp::successor(&tracked, &irregular, at) {
-            self.succeed(index, end, &opening, observer);
-            return true;
+        let contested = self.irregular(index, &tracked).contested;
+        let Some(until) = contested.filter(|until| !self.settings.tcp.loose && !until.has_passed(at)) else {
+            return false;
+        };
+        let outlasting = tcp::outlasting(&tracked);
+        connection.write(|writer| {
+            writer.set_tracker(&outlasting.words());
+            writer.set_deadline(until);
+        });
+        self.wheel.file(&Timers(&self.table), index.number(), until);
+        let [before, after] = [tracked, outlasting].map(|it| it.marks.states());
+        if before != after {
+            self.time_wait.left();
+            self.tell_changed(index, before, after, observer);
         }
-        let contested = irregular.contested.filter(|until| !until.has_passed(at));
-        if let Some(until) = contested.filter(|_| !self.settings.tcp.loose) {
-            connection.write(|writer| writer.set_deadline(until));
-            self.wheel.file(&Timers(&self.table), index.number(), until);
-            return true;
-        }
-        false
+        true
     }
 
     fn end_unfiled<O: Observer>(&mut self, index: Index, end: End, observer: &mut O) {
@@ -282,7 +305,8 @@ impl Shard {
         is_there
     }
 
-    /// How a connection ends whose timer does it: TIME_WAIT is a close, CLOSED a reset, all else expires.
+    /// How a connection ends whose timer does it: TIME_WAIT is a close, and CLOSED after it; CLOSED by an RST is a reset,
+    /// and all else expires.
     fn end_of_timer(&self, index: Index) -> End {
         let connection = self.table.connection(index);
         if connection.protocol() != protocol::TCP {
@@ -291,17 +315,18 @@ impl Shard {
         let marks = tcp::Connection::from_words(connection.tracker()).marks;
         if marks.is_reset() {
             End::Reset
-        } else if marks.states().contains(&State::TimeWait) {
+        } else if marks.states().contains(&State::TimeWait) || marks.states() == [State::Closed; 2] {
             End::Closed
         } else {
             End::Expired
         }
     }
 
-    /// How a connection ends whose tuple a new incarnation takes: one that an RST had ended stays so.
+    /// How a connection ends whose tuple a new incarnation takes: one that an RST had ended stays so, and so does one
+    /// whose TIME_WAIT was over.
     pub(super) fn end_of_reuse(&self, index: Index) -> End {
         let marks = tcp::Connection::from_words(self.table.connection(index).tracker()).marks;
-        if marks.is_reset() { End::Reset } else { End::Reused }
+        if marks.states() == [State::Closed; 2] { self.end_of_timer(index) } else { End::Reused }
     }
 
     /// Makes room in a full table: of a bounded sample, behind a moving hand, the cheapest goes. Connections that
@@ -390,15 +415,13 @@ impl Shard {
         match self.settings.tcp.time_wait_overflow {
             tcp::TimeWaitOverflow::EvictOldest => {
                 if let Some(oldest) = self.time_wait.oldest(&self.table) {
-                    self.wheel.unfile(&Timers(&self.table), oldest.number());
-                    self.end_by_itself(oldest, End::Evicted, now, observer);
+                    self.end_by_limit(oldest, End::Evicted, now, observer);
                 }
             }
             tcp::TimeWaitOverflow::Skip => {
                 let done = after.iter().all(|state| matches!(state, State::TimeWait | State::Closed));
                 if done && before != after {
-                    self.wheel.unfile(&Timers(&self.table), index.number());
-                    self.end_by_itself(index, End::Closed, now, observer);
+                    self.end_by_limit(index, End::Closed, now, observer);
                 }
             }
         }

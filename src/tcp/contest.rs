@@ -15,17 +15,22 @@
 //! sends, it moves and ends nothing. What is refused by policy is refused here too.
 //!
 //! The contest is over when the timer would be that the lost one had, which data and acknowledgements for it start
-//! again (as `established` does). Of the entry itself they start no other timer than `established`, as every segment
-//! does that passes. Once the entry has ended, the lost one's next segment is picked up in mid-stream (`loose`), and the
-//! table is right again. Without `loose` that would be refused, so there the entry outlasts the contest: the shard sees
-//! to that by [`Irregular::contested`].
+//! again (as `established` does). Nothing else bounds it: what passes may be the lost one's, and to refuse that after
+//! some time would end a live connection, while whoever has made the others up keeps an entry as long as he likes by
+//! segments that fit them. Of the entry itself what passes starts no other timer than `established`, as every segment
+//! does. Once the entry has ended, the lost one's next segment is picked up in mid-stream (`loose`), and the
+//! table is right again. Without `loose` that would be refused, so there the entry outlasts its own timer, by as long as
+//! the contest: the shard sees to that by [`Irregular::contested`] and [`outlasting`]. TIME_WAIT ends with its timer all
+//! the same, and with its limit the entry itself, contested or not.
 
+use super::connection::Connection;
 use super::irregular::{Irregular, Rival};
 use super::judge::{Judgement, Situation};
 use super::refusal::Refusal;
+use super::state::State;
 use super::timer::Timer;
 use crate::time::Tick;
-use crate::wire::{Flags, Segment};
+use crate::wire::{Direction, Flags, Segment};
 
 /// How long the tuple is contested; none where it is not.
 pub(super) fn until(situation: &Situation<'_>) -> Option<Tick> {
@@ -58,6 +63,16 @@ pub(super) fn judge(situation: &Situation<'_>, segment: &Segment<'_>, judgement:
     let established = Timer::Established.span(&situation.policy.timeouts);
     passes.irregular.contested = Some(later(until, situation.now.after(established)));
     Judgement::Accept(passes)
+}
+
+/// The connection whose entry outlasts its timer. TIME_WAIT is over (RFC 9293 section 3.10.8), so that it holds no SYN up
+/// any more: then both endpoints are CLOSED, and no RST was it that did it.
+pub fn outlasting(connection: &Connection) -> Connection {
+    let mut outlasting = *connection;
+    if connection.marks.states().contains(&State::TimeWait) {
+        Direction::BOTH.into_iter().for_each(|side| outlasting.marks.set_state(side, State::Closed));
+    }
+    outlasting
 }
 
 /// Whether a segment is refused because its numbers are not those of this connection, and not by policy.

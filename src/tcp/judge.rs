@@ -174,9 +174,14 @@ impl Situation<'_> {
         self.connection.marks.states().contains(&State::TimeWait)
     }
 
-    /// Whether an RST has ended the connection, or an endpoint is in TIME_WAIT.
+    /// Whether both endpoints are CLOSED: by an RST, or after a TIME_WAIT that its entry outlasts (`contest`).
+    fn is_closed(&self) -> bool {
+        self.connection.marks.states() == [State::Closed; 2]
+    }
+
+    /// Whether the connection is over, or an endpoint is in TIME_WAIT.
     fn is_resting(&self) -> bool {
-        self.connection.marks.is_reset() || self.is_in_time_wait()
+        self.is_closed() || self.is_in_time_wait()
     }
 
     /// An RST inside the window but not exact: the operator decides, and it changes nothing.
@@ -226,6 +231,7 @@ fn judge_late_rst(
     let Situation { connection, irregular, direction, policy, .. } = *situation;
     let may_be_challenged = !situation.is_resting() && policy.inexact_rst == InexactRst::Pass;
     match exactness {
+        Ok(Exactness::Exact) if situation.is_closed() => situation.pass(),
         Ok(Exactness::Exact) => end_by_rst(situation, segment),
         Ok(Exactness::Inside) if may_be_challenged => situation.inexact_rst(),
         Ok(Exactness::Inside) | Err(_) if reset::fits_late(connection, irregular, direction, segment) => {
@@ -278,7 +284,7 @@ fn keep_own_syn(situation: &Situation<'_>, segment: &Segment<'_>, judgement: Jud
 /// must answer (RFC 5961 section 4).
 fn judge_syn(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
     let Situation { connection, direction, policy, now, .. } = *situation;
-    if connection.marks.is_reset() {
+    if situation.is_closed() {
         return Judgement::Renew(remember::beside_refused(situation, open::by_syn(segment, now)));
     }
     if situation.is_in_time_wait() {
@@ -391,7 +397,7 @@ fn judge_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
         // `liberal`: it goes through as a sign of life, but moves no window and no state.
         return if policy.liberal { situation.repetition() } else { Judgement::Refuse(refusal) };
     }
-    if connection.marks.is_reset() {
+    if situation.is_closed() {
         return situation.pass();
     }
     let after_fin =

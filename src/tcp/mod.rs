@@ -50,6 +50,7 @@ mod window;
 mod tests;
 
 pub use connection::{Connection, Half, Marks, Peer, Stamp};
+pub use contest::outlasting;
 pub use detail::{Bounds, Detail, bounds, detail};
 pub use irregular::{Irregular, Kind as RememberedKind, Remembered, Rival, Stream, known_streams};
 pub use judge::{Accepted, Judgement, Situation, judge};

@@ -71,9 +71,10 @@ fn renewed(story: &Story, segment: &Segment, states: [State; 2]) -> Ruling {
         ]);
     }
     if !states.contains(&State::TimeWait) {
-        return said(&[
-            "A valid RST had ended the connection of this tuple, so a SYN begins afresh.".to_owned()
-        ]);
+        return said(&[format!(
+            "{} the connection of this tuple, so a SYN begins afresh.",
+            what_ended(story)
+        )]);
     }
     let reuse = story.settings.tcp.time_wait_reuse;
     let mut ruling = said(&[format!(
@@ -146,9 +147,17 @@ fn reset(story: &Story, segment: &Segment, states: [State; 2]) -> Ruling {
 
 /// Whether nothing can end the connection any more: a valid RST has, or both sides have closed.
 fn is_over(story: &Story, states: [State; 2]) -> bool {
+    is_reset(story) || states == [State::Closed; 2] || states.contains(&State::TimeWait)
+}
+
+fn is_reset(story: &Story) -> bool {
     let tracked = story.before.and_then(|before| before.tracked);
-    let is_reset = tracked.is_some_and(|(connection, _)| connection.marks.is_reset());
-    is_reset || states.contains(&State::TimeWait)
+    tracked.is_some_and(|(connection, _)| connection.marks.is_reset())
+}
+
+/// What has ended a connection both of whose endpoints are CLOSED.
+fn what_ended(story: &Story) -> &'static str {
+    if is_reset(story) { "A valid RST has ended" } else { "The end of TIME_WAIT has ended" }
 }
 
 fn syn_ack(story: &Story, segment: &Segment, states: [State; 2]) -> Ruling {
@@ -260,9 +269,7 @@ fn in_window(story: &Story, segment: &Segment, states: [State; 2]) -> Ruling {
         ruling.settings.push(format!("{key}: without that it is invalid."));
     }
     if is_over(story, states) && !states.contains(&State::TimeWait) {
-        ruling
-            .sentences
-            .push("A valid RST has ended the connection: it changes nothing any more.".to_owned());
+        ruling.sentences.push(format!("{} the connection: it changes nothing any more.", what_ended(story)));
         return ruling;
     }
     ruling.sentences.extend(what_it_does(story, segment, &bounds, states));

@@ -181,3 +181,72 @@ fn where_nothing_is_picked_up_the_entry_outlasts_the_contest() {
     assert!(lab.shard.table().is_empty());
     assert_eq!(lab.send_one(real()).reason, Some(Reason::Tcp(tcp::Refusal::NoSyn)));
 }
+
+/// The planted one is reset, and what is in the table goes into TIME_WAIT.
+fn close_contested(lab: &mut Lab) {
+    lab.send_one(there(1, Flags::RST, 1, 0));
+    lab.send(&[there(1, Flags::ACK, 900_001, 950_001), there(1, FIN_ACK, 900_001, 950_001)]);
+    lab.send(&[back(1, FIN_ACK, 950_001, 900_002), there(1, Flags::ACK, 900_002, 950_002)]);
+}
+
+#[test]
+fn time_wait_ends_with_its_timer_however_long_the_tuple_is_contested() {
+    let time_wait_reuse = tcp::TimeWaitReuse::Off;
+    let policy = tcp::Policy { loose: false, time_wait_reuse, ..tcp::Policy::DEFAULT };
+    let real = || there(1, Flags::ACK, 500_001, 700_001);
+    for by_syn in [false, true] {
+        let mut lab = contested(policy);
+        close_contested(&mut lab);
+        let (id, ..) = lab.in_table().unwrap();
+        lab.heard.ended.clear();
+        lab.wait(59_999);
+        lab.poll();
+        let refused = lab.send_one(there(1, Flags::SYN, 2_000_000, 0)).reason;
+        assert_eq!(refused, Some(Reason::Tcp(tcp::Refusal::TimeWait)));
+        assert_eq!(lab.shard.census().in_state(State::TimeWait), 1);
+        lab.wait(1);
+        lab.poll();
+        assert_eq!(lab.in_table().map(|(id, states, _)| (id, states)), Some((id, [State::Closed; 2])));
+        assert_eq!(lab.shard.census().in_state(State::TimeWait), 0);
+        assert_eq!(lab.send_one(real()).class, Class::Established, "the lost one lives");
+        // Nothing that fits what is over, be it exact, makes it another end.
+        for late in [there(1, Flags::RST, 900_002, 0), back(1, FIN_ACK, 950_001, 900_002)] {
+            assert_eq!(lab.send_one(late).class, Class::Established);
+        }
+        assert_eq!(lab.heard.ended, []);
+        if by_syn {
+            assert_eq!(lab.send_one(there(1, Flags::SYN, 2_000_000, 0)).class, Class::New);
+            assert_eq!(lab.send_one(real()).class, Class::Established, "it lives on");
+        } else {
+            lab.wait(7_440_000);
+            lab.poll();
+            assert!(lab.shard.table().is_empty());
+        }
+        assert_eq!(lab.heard.ended, [(id, End::Closed)]);
+    }
+}
+
+#[test]
+fn no_contest_keeps_more_in_time_wait_than_there_may_be() {
+    for (time_wait_overflow, end) in
+        [(tcp::TimeWaitOverflow::EvictOldest, End::Evicted), (tcp::TimeWaitOverflow::Skip, End::Closed)]
+    {
+        let policy = tcp::Policy { time_wait_max: 1, time_wait_overflow, ..tcp::Policy::DEFAULT };
+        let mut lab = contested(tcp::Policy { loose: false, ..policy });
+        lab.open(2);
+        let another = |lab: &mut Lab| {
+            lab.send(&[there(2, FIN_ACK, 1, 1), back(2, FIN_ACK, 1, 2), there(2, Flags::ACK, 2, 2)]);
+        };
+        // The oldest goes, or the newest: the contested one is that.
+        if end == End::Evicted {
+            close_contested(&mut lab);
+            another(&mut lab);
+        } else {
+            another(&mut lab);
+            close_contested(&mut lab);
+        }
+        assert_eq!(lab.heard.ended.last().map(|ended| ended.1), Some(end), "{time_wait_overflow:?}");
+        assert_eq!(lab.shard.census().in_state(State::TimeWait), 1);
+        assert_eq!(lab.shard.table().len(), 1);
+    }
+}
