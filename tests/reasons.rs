@@ -130,6 +130,10 @@ fn others() -> Vec<Case> {
         let error = quoting(Script::new().open().client(ACK, 1, 1, 100)).last().to_vec();
         Script::new().open().client(ACK, 1, 1, 100).server(ACK, 1, 101, 0).frame(error)
     };
+    let guessed = {
+        let error = quoting(Script::new().open().client(ACK, 9_000, 1, 100)).last().to_vec();
+        Script::new().open().client(ACK, 1, 1, 100).frame(error)
+    };
     let stranger = Script::new().port(9).udp(10).last()[14..42].to_vec();
     vec![
         case(
@@ -137,6 +141,7 @@ fn others() -> Vec<Case> {
             1,
             Script::new().frame(Builder::v4(SERVER, CLIENT).icmp(0, 0, [0, 5, 0, 1], b"pong")),
         ),
+        case("icmp_unknown", 5, guessed),
         case("icmp_unknown", 6, acknowledged),
         case(
             "icmp_unknown",

@@ -227,8 +227,10 @@ impl Detail {
                 destination_port: ports.map(|(_, port)| port),
             }),
             seq: seq.map(|seq| seq.0),
-            // The last one in flight is the highest that would have been right.
-            expected: in_flight.map(|[first, end]| [first.0, end.minus(1).0]),
+            // The last one in flight is the highest that would have been right; where nothing is, no number would.
+            expected: in_flight
+                .filter(|[first, end]| first.is_before(*end))
+                .map(|[first, end]| [first.0, end.minus(1).0]),
         }
     }
 }

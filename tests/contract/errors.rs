@@ -40,7 +40,11 @@ fn an_error_about_what_is_not_in_flight_is_invalid() {
     forged = unreachable(script, SERVER, CLIENT);
     let error = forged.last().to_vec();
     let acknowledged = Script::new().open().client(ACK, 1, 1, 100).server(ACK, 1, 101, 0).frame(error);
-    assert_eq!(acknowledged.replay(&[]).packet(6)["reason"], "icmp_unknown");
+    let replayed = acknowledged.replay(&[]);
+    assert_eq!(replayed.packet(6)["reason"], "icmp_unknown");
+    // Nothing of that side is in flight, so that no number would have been right.
+    assert_eq!(replayed.packet(6)["detail"]["seq"], 1001);
+    assert_eq!(replayed.packet(6)["detail"].get("expected"), None);
 }
 
 #[test]
