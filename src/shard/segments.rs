@@ -163,6 +163,29 @@ impl Shard {
         context: Context,
         observer: &mut O,
     ) -> Verdict {
+        let connection = self.table.connection(index);
+        let before = tcp::Connection::from_words(connection.tracker());
+        let Some((after, rearm)) = tcp::judge_answer(&before, direction, segment, context.now) else {
+            return self.any_segment_of(packet, place, (index, direction), segment, context, observer);
+        };
+        let moved = Moved { before, after, note: Tick::new(connection.note()), rearm };
+        let clock = (context.now, context.at);
+        let subject = self.write_down(index, direction, &moved, packet.length, clock, observer);
+        Verdict::accept(Class::Established, subject)
+    }
+
+    /// The same of one that takes the tracker's long way.
+    // A function of its own: what it keeps of a connection's irregular part is most of what the other one would.
+    #[inline(never)]
+    fn any_segment_of<O: Observer>(
+        &mut self,
+        packet: &Packet<'_>,
+        place: (&Key<'_>, Hash),
+        (index, direction): (Index, Direction),
+        segment: &Segment<'_>,
+        context: Context,
+        observer: &mut O,
+    ) -> Verdict {
         let tracked = tcp::Connection::from_words(self.table.connection(index).tracker());
         let irregular = self.irregular(index, &tracked);
         let situation = Situation {
@@ -283,7 +306,10 @@ impl Shard {
             return Verdict::invalid(Reason::Shard(Refusal::TableFull), None);
         };
         let mut tracked = opening.connection;
-        self.keep_irregular(index, &mut tracked, &opening.irregular.unwrap_or_default(), context.now);
+        // Nothing is kept of it yet.
+        if tracked.marks.is_irregular() {
+            self.keep_irregular(index, &mut tracked, &opening.irregular.unwrap_or_default(), context.now);
+        }
         let connection = self.table.connection(index);
         connection.write(|writer| {
             writer.set_tracker(&tracked.words());

@@ -1,7 +1,7 @@
 //! TCP from the middle of the path: both endpoints' states, windows, and the judgement of segments.
 //!
 //! Pure functions over small values: no clock, no memory, no packet bytes but a segment's numbers. The
-//! shard asks [`judge_plain`], [`judge_orderly`] and [`judge`] about a segment of a known connection and
+//! shard asks [`judge_plain`], [`judge_orderly`], [`judge_answer`] and [`judge`] about a segment of a known connection and
 //! [`begin`] about one without, and writes down what they answer.
 //!
 //! ```text
@@ -54,7 +54,7 @@ pub use contest::outlasting;
 pub use detail::{Bounds, Detail, bounds, detail};
 pub use irregular::{Irregular, Kind as RememberedKind, Remembered, Rival, Stream, known_streams};
 pub use judge::{Accepted, Judgement, Situation, judge};
-pub use open::{Opening, begin};
+pub use open::{Opening, begin, judge_answer};
 pub use orderly::{Step, judge_orderly};
 pub use plain::{Moved, judge_plain};
 pub use policy::{InexactRst, Policy, TimeWaitOverflow, TimeWaitReuse, Timeouts};

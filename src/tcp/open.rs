@@ -5,7 +5,7 @@ use super::irregular::{Irregular, Kind, Remembered, Stream};
 use super::policy::Policy;
 use super::refusal::Refusal;
 use super::state::State;
-use super::timer::{Lasts, Timer};
+use super::timer::{Lasts, Rearm, Timer};
 use crate::time::Tick;
 use crate::wire::{Direction, Flags, Segment, Seq};
 
@@ -156,6 +156,30 @@ pub(super) fn answer(connection: &mut Connection, sender: Direction, syn: &Remem
         connection.marks.set_state(sender, own.sent(Sent::Syn).received(Received::Syn));
         connection.marks.set_state(other, theirs.received(Received::Syn));
     }
+}
+
+/// Takes in the handshake's second segment, where it is as it should be: a SYN-ACK of the responder that acknowledges the
+/// SYN, the only segment that was seen before. Says what becomes of the connection and its timer; `None` where that
+/// takes more.
+///
+/// Like [`judge_orderly`](super::judge_orderly) it answers only what [`judge`](super::judge) would answer, and is held
+/// against that by every test of the tracker.
+pub fn judge_answer(
+    connection: &Connection,
+    sender: Direction,
+    segment: &Segment<'_>,
+    now: Tick,
+) -> Option<(Connection, Rearm)> {
+    let is_syn_ack = segment.flags.has(Flags::SYN.with(Flags::ACK)) && !segment.flags.has(Flags::RST);
+    let is_awaited = connection.marks.states() == [State::SynSent, State::Listen]
+        && matches!(sender, Direction::Reply)
+        && !connection.marks.is_irregular();
+    if !is_syn_ack || !is_awaited || !connection.acknowledges_syn(sender.opposite(), segment.ack) {
+        return None;
+    }
+    let mut next = *connection;
+    answer(&mut next, sender, &Remembered::new(Kind::SynAck, segment, now), Some(segment.ack));
+    Some((next, Rearm::Start(Timer::of(&next))))
 }
 
 /// A SYN's unscaled window in units of `scale`, rounded up.

@@ -159,6 +159,12 @@ impl Track {
             now: self.now,
         };
         let judgement = judge(&situation, segment);
+        if let Some(answered) = judge_answer(&self.connection, direction, segment, self.now) {
+            let Judgement::Accept(whole) = judgement else { panic!("it answers: {segment:?}") };
+            assert_eq!(answered, (whole.connection, whole.rearm));
+            assert_eq!((self.note, None), (whole.note, whole.remark));
+            assert!(!whole.connection.marks.is_irregular());
+        }
         if let Some(orderly) = self.connection.after_orderly(direction, segment) {
             let Judgement::Accept(whole) = judgement else { panic!("it is orderly: {segment:?}") };
             assert_eq!(orderly, (whole.connection, whole.rearm));

@@ -124,13 +124,22 @@ fn on_the_wire(segment: &Segment) -> lastack::wire::Segment<'static> {
     }
 }
 
-/// Where the short way for segments in order answers, it answers what the long one does: so the shard may ask it first.
-fn hold_orderly_against(
+/// Where the short ways for the SYN-ACK and for segments in order answer, they answer what the long one does: so the shard
+/// may ask them first.
+fn hold_short_ways_against(
     situation: &Situation<'_>,
     segment: &lastack::wire::Segment<'_>,
     judgement: &Judgement,
 ) {
     let Situation { connection, direction, now, .. } = *situation;
+    if let Some(answered) = tcp::judge_answer(connection, direction, segment, now) {
+        let Judgement::Accept(accepted) = judgement else {
+            panic!("it answers, but {judgement:?}: {segment:?}")
+        };
+        assert_eq!(answered, (accepted.connection, accepted.rearm), "{segment:?}");
+        assert_eq!((accepted.note, accepted.remark), (situation.note, None));
+        assert!(!accepted.connection.marks.is_irregular());
+    }
     let Some(orderly) = connection.after_orderly(direction, segment) else { return };
     let Judgement::Accept(accepted) = judgement else { panic!("orderly, but {judgement:?}: {segment:?}") };
     assert_eq!(orderly, (accepted.connection, accepted.rearm), "{segment:?}");
@@ -165,7 +174,7 @@ impl Tracker {
             now: NOW,
         };
         let judgement = tcp::judge(&situation, &segment);
-        hold_orderly_against(&situation, &segment, &judgement);
+        hold_short_ways_against(&situation, &segment, &judgement);
         match judgement {
             Judgement::Accept(accepted) => {
                 entry.connection = accepted.connection;

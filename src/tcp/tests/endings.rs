@@ -281,11 +281,13 @@ fn an_inexact_reset_after_both_fins_is_named_as_long_as_somebody_may_challenge_i
     assert_eq!(track.a(RST, 50, 0), Fine, "late, and of no interest to anybody");
 }
 
-/// What the short way answers is held against the long one by every test here; that it answers at all, by this one.
+/// What the short ways answer is held against the long one by every test here; that they answer at all, by this one.
 #[test]
-fn a_connection_by_the_book_takes_the_short_way_from_its_handshakes_last_segment_on() {
+fn a_connection_by_the_book_takes_the_short_ways_from_its_syn_ack_on() {
     for closes_first in [Original, Reply] {
         let mut track = Track::syn_sent();
+        let syn_ack = segment(SYN_ACK, B, A + 1, 0);
+        assert!(judge_answer(&track.connection, Reply, &syn_ack, track.now).is_some());
         assert_eq!(track.b(SYN_ACK, 0, 1), Fine);
         let mut go = |sender: Direction, flags, [seq, ack]: [u32; 2], payload| {
             let (own, other) = if sender == Original { (A, B) } else { (B, A) };
