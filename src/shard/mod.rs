@@ -323,7 +323,7 @@ impl Shard {
         self.plain_segment(slot, direction, arrival.at, now)
     }
 
-    /// The same of a segment that opens or closes its connection as it should.
+    /// The same of a segment that was sent before or overtaken, or that opens or closes its connection as it should.
     // A function of its own, though it looks for the connection again: the hot path keeps its registers.
     #[inline(never)]
     fn orderly<O: Observer>(
@@ -335,6 +335,7 @@ impl Shard {
     ) -> Option<Subject> {
         let direction = self.direction_of_its(slot, arrival)?;
         self.orderly_segment(slot, direction, arrival.at, now, observer)
+            .or_else(|| self.repeated_segment(slot, direction, arrival.at, now))
     }
 
     /// The way of a segment whose connection is where it was supposed to be, if it came in by the right port.

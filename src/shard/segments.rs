@@ -4,10 +4,16 @@ use super::burst::Slot;
 use super::record::states_of;
 use super::verdict::{Class, Reason, Refusal, Subject, Verdict};
 use super::{Context, Observer, Shard, sense_of};
-use crate::table::{Hash, Index, Key};
+use crate::table::{self, Hash, Index, Key};
 use crate::tcp::{self, Accepted, Judgement, Opening, Rearm, Situation, State, Timer};
 use crate::time::{Tick, Time};
 use crate::wire::{Direction, Packet, Segment};
+
+/// What a connection in the table keeps of the endpoint that sends in `direction`, and of the other one.
+#[inline(always)]
+fn halves(connection: &table::Connection, direction: Direction) -> [tcp::Half; 2] {
+    connection.halves(sense_of(direction)).map(|[reach, word]| tcp::Half { reach, word })
+}
 
 /// What a segment does to its connection.
 struct Moved {
@@ -32,18 +38,48 @@ impl Shard {
         if connection.deadline().has_passed(now) {
             return None;
         }
-        let sense = sense_of(direction);
-        let [own, other] = connection.halves(sense).map(|[reach, word]| tcp::Half { reach, word });
+        let [own, other] = halves(connection, direction);
         let moved = tcp::judge_plain(own, other, &slot.ack)?;
+        Some(self.move_windows(connection, direction, &moved, slot.length, (now, at)))
+    }
+
+    /// The same of one that was sent before, or was overtaken.
+    pub(super) fn repeated_segment(
+        &self,
+        slot: &Slot<'_>,
+        direction: Direction,
+        at: Time,
+        now: Tick,
+    ) -> Option<Subject> {
+        let connection = self.table.connection(slot.candidate);
+        if connection.deadline().has_passed(now) {
+            return None;
+        }
+        let [own, other] = halves(connection, direction);
+        let moved = tcp::judge_repeated(own, other, &slot.ack)?;
+        Some(self.move_windows(connection, direction, &moved, slot.length, (now, at)))
+    }
+
+    /// Writes down how a segment of `length` bytes, come at `clock`, has moved the windows of its connection.
+    #[inline(always)]
+    fn move_windows(
+        &self,
+        connection: &table::Connection,
+        direction: Direction,
+        moved: &tcp::Moved,
+        length: u32,
+        (now, at): (Tick, Time),
+    ) -> Subject {
+        let sense = sense_of(direction);
         // Later than the one before, since the timeout is always the same: the wheel need not know.
         let deadline = now.after(self.settings.tcp.timeouts.established);
         connection.write(|writer| {
             writer.set_halves(sense, [moved.own.reach, moved.own.word], moved.other_reach);
             writer.set_deadline(deadline);
-            writer.count(sense, u64::from(slot.length), at.microseconds());
+            writer.count(sense, u64::from(length), at.microseconds());
         });
         let states = Some([State::Established; 2]);
-        Some(Subject { id: connection.id(), direction, states })
+        Subject { id: connection.id(), direction, states }
     }
 
     /// A segment in order that opens or closes its connection, committed. `None` where it takes more.

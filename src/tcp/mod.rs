@@ -56,7 +56,7 @@ pub use irregular::{Irregular, Kind as RememberedKind, Remembered, Rival, Stream
 pub use judge::{Accepted, Judgement, Situation, judge};
 pub use open::{Opening, begin, judge_answer};
 pub use orderly::{Step, judge_orderly};
-pub use plain::{Moved, judge_plain};
+pub use plain::{Moved, judge_plain, judge_repeated};
 pub use policy::{InexactRst, Policy, TimeWaitOverflow, TimeWaitReuse, Timeouts};
 pub use refusal::Refusal;
 pub use rival::successor;

@@ -42,15 +42,15 @@ pub fn judge_plain(own: Half, other: Half, segment: &Ack) -> Option<Moved> {
         | receiver.end.offset_from(segment.ack)
         | segment.control.fin_highest();
     if segment.seq != sender.end || outside >> 31 != 0 || !own.is_plain_with(other) {
-        return judge_out_of_order(own, other, segment);
+        return None;
     }
     Some(moved(own, other, segment, Peer { end: segment.data_end(), ack: segment.ack, ..sender }))
 }
 
 /// As [`judge_plain`], for a segment that was sent before, or was overtaken.
+// Apart from it: whoever asks for both in one place keeps registers for what hardly ever comes.
 #[cold]
-#[inline(never)]
-fn judge_out_of_order(own: Half, other: Half, segment: &Ack) -> Option<Moved> {
+pub fn judge_repeated(own: Half, other: Half, segment: &Ack) -> Option<Moved> {
     if segment.control.has_fin() || !own.is_plain_with(other) {
         return None;
     }
@@ -81,11 +81,12 @@ fn moved(own: Half, other: Half, segment: &Ack, sender: Peer) -> Moved {
 }
 
 impl Connection {
-    /// The connection after a segment of `sender`, if [`judge_plain`] takes it: for whoever has a connection at hand
+    /// The connection after a segment of `sender`, if [`judge_plain`] or [`judge_repeated`] takes it: for whoever has a connection at hand
     /// rather than in a table.
     pub fn after_plain(&self, sender: Direction, segment: &Segment<'_>) -> Option<Connection> {
         let (own, other) = (self.half(sender), self.half(sender.opposite()));
-        let moved = judge_plain(own, other, &Ack::of(segment)?)?;
+        let ack = Ack::of(segment)?;
+        let moved = judge_plain(own, other, &ack).or_else(|| judge_repeated(own, other, &ack))?;
         let mut next = *self;
         *next.peer_mut(sender) = moved.own.peer();
         *next.peer_mut(sender.opposite()) = Half { reach: moved.other_reach, ..other }.peer();
