@@ -12,7 +12,7 @@
 //!  distance 0     distance 1         distance 2         distance 3 … 15
 //! ```
 //!
-//! A tag is 16 bits of the hash, 0 an empty slot; ten are compared at once. An entry lies in its home
+//! A tag is 15 bits of the hash and a one, 0 an empty slot; ten are compared at once. An entry lies in its home
 //! bucket or, where that was full, in the first one with room on the way above; `displaced` at home says
 //! how many of its own lie elsewhere. The way depends on the home alone, so a distance tells whose an
 //! entry is: a search knows when it has met all that are displaced, and ends there.
@@ -360,7 +360,7 @@ mod tests {
         Buckets::new(Memory::reserve(extent.length * 64).expect("memory").owned(extent))
     }
 
-    /// A hash with this home and tag.
+    /// A hash with this home and tag, which is odd.
     fn hash(home: u32, tag: u16) -> Hash {
         let hash = Hash(
             (u64::MAX / u64::from(LEAST_BUCKETS) * u64::from(home) + (1 << 20)) & !0xffff | u64::from(tag),
@@ -399,21 +399,21 @@ mod tests {
         for place in 0..10 {
             index.insert(hash(5, 1), place).expect("room at home");
         }
-        assert_eq!(index.visits(hash(5, 2), None), 1, "a full bucket with nothing displaced ends a search");
-        index.insert(hash(5, 2), 10).expect("room in the second bucket");
-        index.insert(hash(5, 2), 11).expect("room in the second bucket");
-        assert_eq!(index.candidate(hash(5, 2)), Some(10));
-        assert_eq!(index.find(hash(5, 2), is(11)), Some(11));
-        assert_eq!((index.visits(hash(5, 2), Some(11)), index.visits(hash(5, 3), None)), (2, 2));
-        assert_eq!(index.candidate(hash(6, 2)), Some(10), "a candidate may be a neighbour's guest");
-        assert_eq!(index.find(hash(5, 3), Some), None);
+        assert_eq!(index.visits(hash(5, 3), None), 1, "a full bucket with nothing displaced ends a search");
+        index.insert(hash(5, 3), 10).expect("room in the second bucket");
+        index.insert(hash(5, 3), 11).expect("room in the second bucket");
+        assert_eq!(index.candidate(hash(5, 3)), Some(10));
+        assert_eq!(index.find(hash(5, 3), is(11)), Some(11));
+        assert_eq!((index.visits(hash(5, 3), Some(11)), index.visits(hash(5, 5), None)), (2, 2));
+        assert_eq!(index.candidate(hash(6, 3)), Some(10), "a candidate may be a neighbour's guest");
+        assert_eq!(index.find(hash(5, 5), Some), None);
 
         assert!(index.remove(hash(5, 1), 0));
-        assert_eq!((index.visits(hash(5, 2), Some(10)), index.find(hash(5, 2), is(10))), (1, Some(10)));
-        assert_eq!((index.visits(hash(5, 2), Some(11)), index.find(hash(5, 2), is(11))), (2, Some(11)));
-        assert!(index.remove(hash(5, 2), 11));
+        assert_eq!((index.visits(hash(5, 3), Some(10)), index.find(hash(5, 3), is(10))), (1, Some(10)));
+        assert_eq!((index.visits(hash(5, 3), Some(11)), index.find(hash(5, 3), is(11))), (2, Some(11)));
+        assert!(index.remove(hash(5, 3), 11));
         assert_eq!(index.census(), (10, 0));
-        assert!(!index.remove(hash(5, 2), 11), "it was removed");
+        assert!(!index.remove(hash(5, 3), 11), "it was removed");
     }
 
     #[test]
@@ -422,15 +422,15 @@ mod tests {
         for place in 0..10 {
             index.insert(hash(5, 1), place).expect("room at home");
         }
-        index.insert(hash(5, 2), 10).expect("room in bucket 6");
+        index.insert(hash(5, 3), 10).expect("room in bucket 6");
         for place in 11..20 {
-            index.insert(hash(6, 3), place).expect("room at home");
+            index.insert(hash(6, 5), place).expect("room at home");
         }
-        index.insert(hash(6, 4), 20).expect("room in bucket 7");
+        index.insert(hash(6, 7), 20).expect("room in bucket 7");
         assert_eq!(index.census(), (21, 2));
         assert!(index.remove(hash(5, 1), 9));
         assert_eq!(index.census(), (20, 0), "10 went to bucket 5, 20 to bucket 6 in its place");
-        assert_eq!((index.candidate(hash(5, 2)), index.candidate(hash(6, 4))), (Some(10), Some(20)));
+        assert_eq!((index.candidate(hash(5, 3)), index.candidate(hash(6, 7))), (Some(10), Some(20)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //!  Key  source ─ source_port ┐ unordered        ┌ 63 …    home bucket: multiply-shift, from the top
 //!       destination ─ port   ┘ pair   ─ ahash ─▶┤
-//!       protocol, zone         as they are      └ 15 … 0  tag in the bucket
+//!       protocol, zone         as they are      └ 15 … 1  tag in the bucket
 //! ```
 //!
 //! Both directions of a connection have the same hash because the two endpoints are put in an order of
@@ -119,11 +119,10 @@ impl Hash {
         ((self.0 as u128 * buckets as u128) >> 64) as u32
     }
 
-    /// The tag: never zero, which marks an empty slot.
+    /// The tag: fifteen bits, and one that is set, since zero marks an empty slot.
     #[inline(always)]
     pub(super) const fn tag(self) -> u16 {
-        let tag = self.0 as u16;
-        tag + (tag == 0) as u16
+        self.0 as u16 | 1
     }
 }
 

@@ -382,7 +382,7 @@ impl Half {
     const fn of(peer: &Peer, marks: u16) -> Half {
         Half {
             reach: peer.end.0 as u64 | (peer.limit.0 as u64) << 32,
-            word: peer.ack.0 as u64 | (peer.window as u64) << 32 | (marks as u64) << 48,
+            word: peer.ack.0 as u64 | ((peer.window as u32 | (marks as u32) << bit::HALF) as u64) << 32,
         }
     }
 
@@ -509,11 +509,13 @@ impl Half {
     /// Whether the shortest way is right for the connection of this half and `other`: both ESTABLISHED, both have
     /// acknowledged, nothing irregular, nothing unknown.
     #[inline(always)]
-    pub(super) const fn is_plain_with(self, other: Half) -> bool {
-        const LOOKED_AT: u64 =
-            ((15 | bit::ACKED | bit::HOLE | bit::REMEMBERS | bit::RESPONDER_UNSEEN) as u64) << 48;
-        const PLAIN: u64 = ((State::Established as u32 | bit::ACKED) as u64) << 48;
-        ((self.word ^ PLAIN) | (other.word ^ PLAIN)) & LOOKED_AT == 0
+    pub(super) fn is_plain_with(self, other: Half) -> bool {
+        const LOOKED_AT: u32 =
+            (15 | bit::ACKED | bit::HOLE | bit::REMEMBERS | bit::RESPONDER_UNSEEN) << bit::HALF;
+        const PLAIN: u32 = (State::Established as u32 | bit::ACKED) << bit::HALF;
+        // Upper halves of words: what they are compared with fits an instruction then.
+        let [own, other] = [self.word, other.word].map(|word| (word >> 32) as u32);
+        ((own ^ PLAIN) | (other ^ PLAIN)) & LOOKED_AT == 0
     }
 }
 

@@ -138,7 +138,12 @@ impl Sum {
     /// of it is right.
     #[inline(always)]
     pub const fn is_right(self) -> bool {
-        self.folded() == RIGHT
+        // Folded it is 0xffff, so it is a multiple of that and not zero. A multiple of an odd number, times that number's
+        // inverse modulo 2^64, is how often it holds it; no other number comes out that small.
+        const INVERSE: u64 = 0xfffe_fffe_fffe_ffff;
+        const MOST: u64 = u64::MAX / RIGHT as u64;
+        const _: () = assert!(INVERSE.wrapping_mul(RIGHT as u64) == 1);
+        self.0.wrapping_mul(INVERSE).wrapping_sub(1) < MOST
     }
 }
 
@@ -227,6 +232,17 @@ mod tests {
             assert_eq!(Sum::of_array::<40>(bytes.first_chunk().unwrap()).folded(), naive(&bytes));
             assert_eq!(Sum::of_array::<7>(bytes.first_chunk().unwrap()).folded(), naive(&bytes[..7]));
         }
+    }
+
+    #[test]
+    fn a_sum_is_right_exactly_where_it_folds_to_all_ones() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let multiples = (0..1000).map(|_| random.u64(..=u64::MAX / 0xffff) * 0xffff);
+        let edges = [0, 1, 0xfffe, 0xffff, 0x1_0000, u64::MAX - 0xffff, u64::MAX - 1, u64::MAX];
+        for sum in multiples.chain(edges).flat_map(|sum| [sum.wrapping_sub(1), sum, sum.wrapping_add(1)]) {
+            assert_eq!(Sum(sum).is_right(), Sum(sum).folded() == RIGHT, "{sum:#x}");
+        }
+        assert!(Sum(u64::MAX).is_right() && Sum(0xffff).is_right() && !Sum::ZERO.is_right());
     }
 
     #[test]

@@ -159,9 +159,12 @@ impl<'a> Layers<'a> {
             return None;
         }
         let payload = if control.has_options() { self.options()?.1 } else { self.behind.len() as u32 };
+        // First, so that what is read afterwards need not be kept meanwhile.
+        if !self.are_right(checks) {
+            return None;
+        }
         let ack = Ack::read(self.tcp, payload);
-        let (addresses, length, ports) = (self.addresses, self.length, tcp::ports(self.tcp));
-        self.are_right(checks).then_some(Plain { addresses, length, ports, ack })
+        Some(Plain { addresses: self.addresses, length: self.length, ports: tcp::ports(self.tcp), ack })
     }
 
     #[inline(always)]
