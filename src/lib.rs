@@ -21,11 +21,13 @@
 //!                           top → { control, config }
 //!                  { control, metrics } → { view, json } → shard → fragments → { tcp, flow } → wire → time
 //!                                                          shard → { table, timer } → time
+//!                                                          shard → processor
 //! ```
 //!
 //! | module | its one concern |
 //! |---|---|
 //! | [`time`] | instants, ticks, and the one clock that reads the operating system |
+//! | [`processor`] | what the processor can do: the hot loops, compiled for both kinds |
 //! | [`wire`] | views of frames: what a packet says, or what is wrong with it |
 //! | [`tcp`] | both endpoints' state machines, windows, judgements: pure functions |
 //! | [`flow`] | what is not TCP: UDP, ICMP queries, other protocols |
@@ -64,6 +66,7 @@ pub mod json;
 pub mod lab;
 pub mod link;
 pub mod metrics;
+pub mod processor;
 pub mod replay;
 pub mod shard;
 pub mod table;

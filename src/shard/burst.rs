@@ -93,8 +93,7 @@ impl<'a, 's> Burst<'a, 's> {
     }
 
     /// Reads the frames and has the index's lines fetched.
-    // A stage is a function of its own: all three in one have more to keep at hand than there are registers.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn read(&mut self, arrivals: &[Arrival<'a>], checks: Checks, table: &Table) {
         for (slot, arrival) in self.slots.iter_mut().zip(arrivals) {
             // In two arms, though they say the same: what both had in common would go through memory once more.
@@ -115,7 +114,7 @@ impl<'a, 's> Burst<'a, 's> {
     }
 
     /// Finds the places where the connections most likely are, and has them fetched.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn locate(&mut self, table: &Table) {
         for slot in self.slots.iter_mut() {
             let Some(candidate) = table.candidate(slot.hash) else { continue };

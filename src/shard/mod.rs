@@ -56,6 +56,7 @@ pub use steering::{steering_hash, steering_hash_of_frame};
 pub use verdict::{Action, Class, Reason, Refusal, Subject, Verdict};
 
 use crate::fragments::{self, Reassembly, Token};
+use crate::processor::Processor;
 use crate::table::{Hash, HashKeys, Index, Key, Layout, Sense, Table};
 use crate::time::{Tick, Time};
 use crate::timer::{self, Wheel};
@@ -166,6 +167,7 @@ pub struct Shard {
     /// The annexes of connections that not both sides have confirmed.
     provisional: Provisional,
     settings: Settings,
+    processor: Processor,
     counters: Counters,
     census: Census,
     /// How often a connection has begun, changed its states or ended.
@@ -211,6 +213,7 @@ impl Shard {
             fragments: reassemblies(&settings, keys),
             wheel,
             settings,
+            processor: Processor::this(),
             counters: Counters::ZERO,
             census: Census::ZERO,
             sequence: 0,
@@ -284,13 +287,24 @@ impl Shard {
         let arrivals = &arrivals[..count];
         let mut slots = [Slot::EMPTY; BURST];
         let mut burst = Burst::new(&mut slots[..count]);
-        burst.read(arrivals, self.settings.checks, &self.table);
-        burst.locate(&self.table);
-        self.judge_burst(&burst, arrivals, now, verdicts, observer);
+        // Each stage is a function of its own: all three in one have more to keep at hand than there are registers.
+        let (processor, checks) = (self.processor, self.settings.checks);
+        processor.run(
+            #[inline(always)]
+            || burst.read(arrivals, checks, &self.table),
+        );
+        processor.run(
+            #[inline(always)]
+            || burst.locate(&self.table),
+        );
+        processor.run(
+            #[inline(always)]
+            || self.judge_burst(&burst, arrivals, now, verdicts, observer),
+        );
     }
 
     /// The packets of a burst one by one, in order.
-    #[inline(never)]
+    #[inline(always)]
     fn judge_burst<'a, O: Observer>(
         &mut self,
         burst: &Burst<'a, '_>,

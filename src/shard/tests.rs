@@ -5,6 +5,7 @@ mod annexes;
 mod errors;
 mod full;
 mod pieces;
+mod processors;
 mod rivals;
 
 use super::*;
