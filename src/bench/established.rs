@@ -12,7 +12,7 @@ use super::error::Error;
 use super::frames::{Flow, Random, Version};
 use super::load::Load;
 use super::plan::{Opening, Part};
-use crate::shard::BURST;
+use crate::processor::Processor;
 use crate::time::Time;
 use crate::wire::Flags;
 
@@ -23,6 +23,7 @@ pub(super) struct Established {
     random: Random,
     flows: u32,
     version: Version,
+    processor: Processor,
 }
 
 impl Established {
@@ -35,28 +36,30 @@ impl Established {
     ) -> Result<Established, Error> {
         let mut engine = Engine::new(capacity, part)?;
         engine.open(part.flows, version, opening)?;
-        Ok(Established { engine, random: Random::new(), flows: part.flows, version })
+        let processor = Processor::this();
+        Ok(Established { engine, random: Random::new(), flows: part.flows, version, processor })
     }
 
     /// Writes the next burst.
     #[inline]
     pub(super) fn write(&mut self) {
         // The version is settled outside the loop.
-        match self.version {
-            Version::V4 => self.write_all(Version::V4),
-            Version::V6 => self.write_all(Version::V6),
-        }
+        self.processor.run(
+            #[inline(always)]
+            || match self.version {
+                Version::V4 => self.write_all(Version::V4),
+                Version::V6 => self.write_all(Version::V6),
+            },
+        );
     }
 
     #[inline(always)]
     fn write_all(&mut self, version: Version) {
         // A copy, since frames are written in between, which would have it go through memory for each.
         let mut random = self.random.clone();
-        let segments = (0..BURST).map(|number| {
-            let flow = Flow(random.below(self.flows));
-            (flow, step(Flags::ACK, number % 2 == 1, 101, 101))
-        });
-        self.engine.frames.write_burst(version, segments);
+        let flows = std::array::from_fn(|_| Flow(random.below(self.flows)));
+        let frames = &mut self.engine.frames;
+        frames.write_full_burst(version, &flows, |number| step(Flags::ACK, number % 2 == 1, 101, 101));
         self.random = random;
     }
 }
@@ -81,6 +84,7 @@ impl Load for Established {
 mod tests {
     use super::super::testing::part;
     use super::*;
+    use crate::shard::BURST;
 
     #[test]
     fn every_packet_moves_an_open_connection_and_opens_none() {
