@@ -3,6 +3,7 @@
 //! ```text
 //!            ┌ both ESTABLISHED, plain ACK, in order ─► judge_plain ─┐ (the hot path: a few comparisons)
 //!  segment ──┼ in order, opens or closes ───────────► judge_orderly ─┼─► Judgement
+//!            ├ the SYN-ACK that a SYN waits for ────► judge_answer ──┤
 //!            └ everything else ─────────────────────► judge ─────────┘
 //!                   RST ─► reset     SYN ─► reuse, remember     SYN-ACK ─► open     ACK, FIN ─► window, close
 //! ```
