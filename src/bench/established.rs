@@ -7,9 +7,11 @@
 //! Nothing changes but what every packet changes: windows, counters, stamps, deadlines. What it costs is what the
 //! memory costs, where connections are many.
 
+use std::array::from_fn;
+
 use super::engine::{Engine, step};
 use super::error::Error;
-use super::frames::{Flow, Random, Version};
+use super::frames::{Flow, Plan, Random, Version};
 use super::load::Load;
 use super::plan::{Opening, Part};
 use crate::processor::Processor;
@@ -22,7 +24,7 @@ pub(super) struct Established {
     pub(super) engine: Engine,
     random: Random,
     flows: u32,
-    version: Version,
+    plan: Plan,
     processor: Processor,
 }
 
@@ -36,31 +38,24 @@ impl Established {
     ) -> Result<Established, Error> {
         let mut engine = Engine::new(capacity, part)?;
         engine.open(part.flows, version, opening)?;
+        let plan = Plan::new(version, &from_fn(|number| step(Flags::ACK, number % 2 == 1, 101, 101)));
         let processor = Processor::this();
-        Ok(Established { engine, random: Random::new(), flows: part.flows, version, processor })
+        Ok(Established { engine, random: Random::new(), flows: part.flows, plan, processor })
     }
 
     /// Writes the next burst.
     #[inline]
     pub(super) fn write(&mut self) {
-        // The version is settled outside the loop.
         self.processor.run(
             #[inline(always)]
-            || match self.version {
-                Version::V4 => self.write_all(Version::V4),
-                Version::V6 => self.write_all(Version::V6),
+            || {
+                // A copy, since frames are written in between, which would have it go through memory for each.
+                let mut random = self.random.clone();
+                let flows = from_fn(|_| Flow(random.below(self.flows)));
+                self.random = random;
+                self.engine.frames.write_planned(&self.plan, &flows);
             },
         );
-    }
-
-    #[inline(always)]
-    fn write_all(&mut self, version: Version) {
-        // A copy, since frames are written in between, which would have it go through memory for each.
-        let mut random = self.random.clone();
-        let flows = std::array::from_fn(|_| Flow(random.below(self.flows)));
-        let frames = &mut self.engine.frames;
-        frames.write_full_burst(version, &flows, |number| step(Flags::ACK, number % 2 == 1, 101, 101));
-        self.random = random;
     }
 }
 

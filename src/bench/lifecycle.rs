@@ -10,7 +10,7 @@
 //! ```
 //!
 //! L is a multiple of 32 (so a burst holds 32 different connections) and leaves 1 when divided by 9 (so that step and
-//! number follow from p alone). 928 is the most: at three million connections a second one then lasts a third of a
+//! number follow from p alone). So every ninth burst has the same steps, and nine plans are all there is to writing them. 928 is the most: at three million connections a second one then lasts a third of a
 //! millisecond, as in a data centre, and its lines are not the processor's nearest any more when its next packet comes.
 //!
 //! # The clock
@@ -21,11 +21,14 @@
 //! 30 s. In that time a worker would have turned to its timers hundreds of times; so here they are polled before every
 //! burst until nothing is due, by as much as a worker looks at in one turn.
 
+use std::array::from_fn;
+
 use super::engine::{Engine, WHOLE, nanoseconds};
 use super::error::Error;
-use super::frames::{Flow, Version};
+use super::frames::{Flow, Plan, Version};
 use super::load::Load;
 use super::plan::{Opening, Part};
+use crate::processor::Processor;
 use crate::shard::BURST;
 use crate::time::{TICK_NANOSECONDS, Time};
 
@@ -49,6 +52,8 @@ const MOST_STEPS: u64 = 3;
 pub(super) struct Lifecycle {
     engine: Engine,
     stream: Stream,
+    patterns: Vec<Pattern>,
+    processor: Processor,
     clock: Clock,
     /// How many connections the table may hold at a burst's end: fewest, most.
     bounds: (u32, u32),
@@ -67,6 +72,8 @@ impl Lifecycle {
         let mut load = Lifecycle {
             engine: Engine::new(part.flows, part)?,
             stream,
+            patterns: stream.patterns(),
+            processor: Processor::this(),
             clock: Clock::new(two_msl, waiting),
             bounds: (part.flows.saturating_sub(BURST as u32 + in_a_tick), part.flows),
             completed: 0,
@@ -95,15 +102,31 @@ impl Lifecycle {
     /// Writes the next burst; returns how many connections it begins.
     #[inline]
     fn write(&mut self) -> usize {
+        let Some((first, number)) = self.stream.full_burst() else { return self.write_first() };
+        let Some(pattern) = self.patterns.get(number) else { return 0 };
+        let frames = &mut self.engine.frames;
+        self.processor.run(
+            #[inline(always)]
+            || {
+                frames
+                    .write_planned(&pattern.plan, &pattern.ahead.map(|ahead| Flow(first.wrapping_add(ahead))))
+            },
+        );
+        self.completed += pattern.completed;
+        pattern.new
+    }
+
+    /// The same of one of the first bursts, which are not full.
+    #[cold]
+    fn write_first(&mut self) -> usize {
         let (mut new, mut completed) = (0, 0);
         let (stream, frames) = (&mut self.stream, &mut self.engine.frames);
-        let segments = (0..BURST).filter_map(|_| stream.next()).map(|(number, step)| {
+        frames.begin();
+        for (number, step) in (0..BURST).filter_map(|_| stream.next()) {
             new += usize::from(step == 0);
             completed += u64::from(step == WHOLE.len() - 1);
-            // Numbers come round after 2^32 connections, long after the last one with that number.
-            (Flow(number as u32), WHOLE[step])
-        });
-        frames.write_burst(Version::V4, segments);
+            frames.write(Version::V4, Flow(number as u32), WHOLE[step]);
+        }
         self.completed += completed;
         new
     }
@@ -156,6 +179,52 @@ impl Stream {
         self.packet += 1;
         let first = packet.checked_sub(step * self.distance)?;
         Some((first / STEPS, step as usize))
+    }
+
+    /// Takes the next burst at once if it is a full one: the connection that its [`Pattern`]'s are ahead of, and that
+    /// pattern's number. Connections' numbers come round after 2^32, long after the last one with that number.
+    #[inline(always)]
+    fn full_burst(&mut self) -> Option<(u32, usize)> {
+        let packet = self.packet;
+        if packet < (STEPS - 1) * self.distance {
+            return None;
+        }
+        self.packet += BURST as u64;
+        Some(((packet / STEPS) as u32, (packet / BURST as u64 % STEPS) as usize))
+    }
+
+    /// What its full bursts are.
+    fn patterns(self) -> Vec<Pattern> {
+        // Far enough for whole bursts, and at the first of nine.
+        let mut stream = Stream { packet: STEPS * BURST as u64 * self.distance, ..self };
+        (0..STEPS).map(|_| Pattern::of_next(&mut stream)).collect()
+    }
+}
+
+/// One of the nine kinds of full bursts.
+#[derive(Debug)]
+struct Pattern {
+    plan: Plan,
+    /// How far the number of each segment's connection is ahead of a ninth of the first packet's; wraps where it is
+    /// behind.
+    ahead: [u32; BURST],
+    /// How many connections begin and end with it.
+    new: usize,
+    completed: u64,
+}
+
+impl Pattern {
+    /// The one of the next burst of `stream`, which is full.
+    fn of_next(stream: &mut Stream) -> Pattern {
+        let first = stream.packet / STEPS;
+        let segments = from_fn(|_| stream.next().unwrap_or_default());
+        let count = |wanted| segments.iter().filter(|(_, step)| *step == wanted).count();
+        Pattern {
+            plan: Plan::new(Version::V4, &segments.map(|(_, step)| WHOLE[step])),
+            ahead: segments.map(|(number, _)| number.wrapping_sub(first) as u32),
+            new: count(0),
+            completed: count(WHOLE.len() - 1) as u64,
+        }
     }
 }
 
@@ -231,6 +300,30 @@ mod tests {
                 }
             }
             assert!(steps.values().filter(|&&steps| steps == 9).count() > 5000);
+        }
+    }
+
+    #[test]
+    fn a_burst_taken_at_once_is_the_same_as_packet_by_packet() {
+        for flows in [256, 2000, 1_000_000] {
+            let mut at_once = Stream::of(flows);
+            let patterns = at_once.patterns();
+            let mut one_by_one = at_once;
+            let mut full = 0;
+            for _ in 0..2000 {
+                let burst: Vec<_> = (0..BURST).filter_map(|_| one_by_one.next()).collect();
+                let Some((first, number)) = at_once.full_burst() else {
+                    (0..BURST).for_each(|_| _ = at_once.next());
+                    continue;
+                };
+                let pattern = &patterns[number];
+                let numbers: Vec<_> = pattern.ahead.iter().map(|&ahead| first.wrapping_add(ahead)).collect();
+                assert_eq!(numbers, burst.iter().map(|&(number, _)| number as u32).collect::<Vec<_>>());
+                assert_eq!(pattern.new, burst.iter().filter(|(_, step)| *step == 0).count());
+                assert_eq!(pattern.completed, burst.iter().filter(|(_, step)| *step == 8).count() as u64);
+                full += 1;
+            }
+            assert!(full > 1700, "{full}");
         }
     }
 
