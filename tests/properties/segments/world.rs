@@ -10,7 +10,7 @@ use lastack::table::{HashKeys, Index};
 use lastack::tcp::Irregular;
 use lastack::time::{Tick, Time};
 use lastack::wire::build::{Builder, Tcp};
-use lastack::wire::{Direction, Frame, Link, Ports, Seq};
+use lastack::wire::{Direction, Frame, Link, Ports, Seq, partial_checksum};
 
 use super::event::{Quoted, Sent};
 use super::setup::Setup;
@@ -27,6 +27,16 @@ const ENDS: [[(IpVersion, u16); 2]; 4] = [
 enum IpVersion {
     V4([u8; 4]),
     V6(u8),
+}
+
+/// Breaks the checksum of a whole frame. One in 65,536 has the same as whole and as partial checksum: whatever it is of may
+/// change then and it still is the partial one, so it is changed itself.
+fn corrupt(frame: &mut [u8]) {
+    let byte = match partial_checksum(&Frame::whole(frame, Link::Ethernet)) {
+        Some(partial) => partial.field,
+        None => frame.len() - 1,
+    };
+    frame[byte] ^= 1;
 }
 
 /// What makes one way to put a question another than the next.
@@ -213,7 +223,7 @@ impl World {
         let path = if self.lens.is_tagged { path.vlan(1) } else { path };
         let mut frame = path.tcp(&self.tcp(sent), &vec![0; sent.payload.into()]);
         if sent.is_corrupt {
-            *frame.last_mut().expect("a frame has bytes") ^= 1;
+            corrupt(&mut frame);
         }
         frame
     }
