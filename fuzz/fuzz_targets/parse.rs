@@ -12,8 +12,8 @@
 
 use lastack::wire::checksum::Sum;
 use lastack::wire::{
-    Addresses, Checks, Datagram, Fault, Flags, Frame, Link, Packet, Plain, QuotedTransport, Transport,
-    parse, parse_datagram, protocol,
+    Addresses, Checks, Datagram, Fault, Flags, Frame, Link, Packet, Plain, QuotedTransport, Segment,
+    Transport, parse, parse_datagram, protocol,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -114,6 +114,14 @@ fn check_checksums(packet: &Packet<'_>, unchecked: &Packet<'_>) {
 
 /// What the hot path reads of a frame is what the packet says.
 fn check_plain(frame: &Frame<'_>, packet: &Packet<'_>, checks: Checks) {
+    if let Some(Plain { addresses, length, ports, ack }) = Plain::opening(frame, checks) {
+        assert_eq!((addresses, length, Some(ports)), (packet.addresses, packet.length, packet.ports));
+        let is_v6 = matches!(addresses, Addresses::V6 { .. });
+        let segment = Segment::of_opening(frame, is_v6, &ack);
+        assert!(packet.vlan == 0 && segment.flags.are_of_opening());
+        assert_eq!(packet.transport, Transport::Tcp(segment));
+        return;
+    }
     let Some(plain) = Plain::v4(frame, checks).or_else(|| Plain::v6(frame, checks)) else { return };
     let Plain { addresses, length, ports, ack } = plain;
     let Transport::Tcp(segment) = packet.transport else { panic!("plain, but {packet:?}") };

@@ -53,14 +53,19 @@ impl Admission {
         self.side ^ direction as u8
     }
 
-    /// Whether `packet` may begin a connection of which it travels in `direction`.
+    /// Whether a segment may begin a connection of which it travels in `direction`: TCP never goes to many.
+    #[inline]
+    pub(super) const fn allows_segment(self, direction: Direction) -> bool {
+        match direction {
+            Direction::Original => self.may_begin,
+            Direction::Reply => self.may_begin_opposite,
+        }
+    }
+
+    /// Whether `packet`, which is no segment, may begin a connection of which it travels in `direction`.
     #[inline]
     pub(super) fn allows(self, packet: &Packet<'_>, is_broadcast: bool, direction: Direction) -> bool {
-        let bound = match direction {
-            Direction::Original => !self.may_begin,
-            Direction::Reply => !self.may_begin_opposite,
-        };
-        !bound || (self.multicast_passes && is_for_many(packet, is_broadcast))
+        self.allows_segment(direction) || (self.multicast_passes && is_for_many(packet, is_broadcast))
     }
 
     /// The verdict where what is invalid by itself passes; what a policy refused is dropped all the same.

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Each stage runs over the whole burst, so that the memory that the next one needs arrives in the meantime.
-//! Nearly all packets are [`Plain`]; the others are parsed whole and lie apart, so that what nearly all take
-//! is small and lies together.
+//! Nearly all packets are [`Plain`], those that open a connection as well; the others are parsed whole and lie apart, so
+//! that what nearly all take is small and lies together.
 //!
 //! Life cycle: made, filled and dropped within one [`Shard::process`](super::Shard::process).
 
@@ -29,10 +29,20 @@ pub(super) struct Slot<'a> {
     pub(super) ack: Ack,
     /// A plain segment's IP length in bytes.
     pub(super) length: u32,
-    /// The place where a plain segment's connection most likely is; [`Index::NOWHERE`] for all else.
+    /// The place where its connection most likely is; [`Index::NOWHERE`] if there is none.
     pub(super) candidate: Index,
-    /// One more than the number of its packet, if it is not plain.
-    other: u8,
+    pub(super) kind: Kind,
+}
+
+/// What a packet of a burst is, and so where it is judged.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    /// A plain segment with an acknowledgement, and neither SYN nor RST.
+    Stream,
+    /// A plain segment with a SYN.
+    Opening,
+    /// Anything else: the packet of this number.
+    Other(u8),
 }
 
 impl<'a> Slot<'a> {
@@ -43,7 +53,7 @@ impl<'a> Slot<'a> {
         ack: Ack { seq: Seq(0), ack: Seq(0), payload: 0, control: Control::NONE },
         length: 0,
         candidate: Index::NOWHERE,
-        other: 0,
+        kind: Kind::Stream,
     };
 
     #[inline(always)]
@@ -59,22 +69,30 @@ impl<'a> Slot<'a> {
     }
 }
 
-/// Reads a frame that is not plain; its packet goes to the others.
+/// Reads a frame that is no plain segment of a stream, into a slot that is [`Slot::EMPTY`]. What does not open a
+/// connection goes to the other packets.
 #[inline(never)]
 fn read_other<'a>(
+    slot: &mut Slot<'a>,
     packets: &mut ArrayVec<Packet<'a>, BURST>,
     arrival: &Arrival<'a>,
     checks: Checks,
     table: &Table,
-) -> Slot<'a> {
+) {
+    if let Some(plain) = Plain::opening(&arrival.frame, checks) {
+        slot.kind = Kind::Opening;
+        slot.fill(&plain, arrival.zone, table);
+        return;
+    }
     let packet = wire::parse(&arrival.frame, checks);
+    slot.kind = Kind::Other(packets.len() as u8);
+    if let Some(key) = key_of(&packet, arrival.zone) {
+        slot.key = key;
+        slot.hash = table.hash(&key);
+        table.prefetch_bucket(slot.hash);
+    }
     // Never more than BURST: there are no more slots.
     let _ = packets.try_push(packet);
-    let other = packets.len() as u8;
-    let Some(key) = key_of(&packet, arrival.zone) else { return Slot { other, ..Slot::EMPTY } };
-    let hash = table.hash(&key);
-    table.prefetch_bucket(hash);
-    Slot { key, hash, other, ..Slot::EMPTY }
 }
 
 /// The packets of a burst.
@@ -102,7 +120,7 @@ impl<'a, 's> Burst<'a, 's> {
             } else if let Some(plain) = Plain::v6(&arrival.frame, checks) {
                 slot.fill(&plain, arrival.zone, table);
             } else {
-                *slot = read_other(&mut self.packets, arrival, checks, table);
+                read_other(slot, &mut self.packets, arrival, checks, table);
             }
         }
     }
@@ -119,9 +137,7 @@ impl<'a, 's> Burst<'a, 's> {
         for slot in self.slots.iter_mut() {
             let Some(candidate) = table.candidate(slot.hash) else { continue };
             table.prefetch_connection(candidate, slot.key.is_v6());
-            if slot.other == 0 {
-                slot.candidate = candidate;
-            }
+            slot.candidate = candidate;
         }
     }
 
@@ -129,7 +145,10 @@ impl<'a, 's> Burst<'a, 's> {
     /// after all.
     #[inline(never)]
     pub(super) fn packet(&self, slot: &Slot<'a>, arrival: &Arrival<'a>, checks: Checks) -> Packet<'a> {
-        let parsed = usize::from(slot.other).checked_sub(1).and_then(|number| self.packets.get(number));
+        let parsed = match slot.kind {
+            Kind::Stream | Kind::Opening => None,
+            Kind::Other(number) => self.packets.get(usize::from(number)),
+        };
         parsed.copied().unwrap_or_else(|| wire::parse(&arrival.frame, checks))
     }
 }

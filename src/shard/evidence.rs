@@ -12,7 +12,7 @@
 
 use super::related::{quoted_key, quoted_ports};
 use super::verdict::{Reason, Verdict};
-use super::{Observer, Record, Shard, key_of};
+use super::{Arrival, Observer, Record, Shard, key_of};
 use crate::fragments::Token;
 use crate::table::Index;
 use crate::tcp::{self, Irregular};
@@ -112,6 +112,19 @@ impl Shard {
                 observer.evidence(token, &evidence);
             }
         }
+    }
+
+    /// The same of a packet that came in a frame of its own.
+    pub(super) fn testify_of_frame<O: Observer>(
+        &self,
+        packet: &Packet<'_>,
+        arrival: &Arrival<'_>,
+        now: Tick,
+        verdict: &Verdict,
+        observer: &mut O,
+    ) {
+        let source = Source::Frame(&arrival.frame);
+        self.testify(packet, &source, (arrival.zone, now), verdict, &[arrival.token], observer);
     }
 
     #[cold]

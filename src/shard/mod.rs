@@ -4,7 +4,7 @@
 //!  burst ─► parse ─► hash ─────► look up ──────► judge ─► commit ─► verdict
 //!           32 ×     prefetch    prefetch        one by one, in order
 //!                    bucket      connection
-//!                                                 │ TCP: tcp::judge_plain, judge_orderly, judge `segments`
+//!                                                 │ TCP: tcp::judge_plain, judge_orderly, …     `segments`
 //!                                                 │ UDP, ICMP queries, others: flow::Flow       `flows`
 //!                                                 │ ICMP errors: what they quote                `related`
 //!                                                 └ fragments: fragments::Reassembly            `pieces`
@@ -63,8 +63,7 @@ use crate::timer::{self, Wheel};
 use crate::wire::{self, Addresses, Checks, Direction, Frame, Packet, Transport, protocol};
 use crate::{flow, tcp};
 use annexes::Provisional;
-use burst::{Burst, Slot};
-use evidence::Source;
+use burst::{Burst, Kind, Slot};
 use time_wait::TimeWaitQueue;
 
 /// The most packets in a burst.
@@ -193,6 +192,13 @@ struct Context {
 }
 
 impl Context {
+    /// Around the packet of this frame.
+    #[inline]
+    fn of(arrival: &Arrival<'_>, now: Tick) -> Context {
+        let is_broadcast = admission::is_broadcast(arrival.frame.bytes, arrival.frame.link);
+        Context { now, at: arrival.at, admission: arrival.admission, is_broadcast }
+    }
+
     /// Whether `packet` may begin a connection of which it travels in `direction`.
     fn allows(&self, packet: &Packet<'_>, direction: Direction) -> bool {
         self.admission.allows(packet, self.is_broadcast, direction)
@@ -313,50 +319,60 @@ impl Shard {
         verdicts: &mut [Verdict],
         observer: &mut O,
     ) {
-        let mut in_order = 0;
+        let mut plain = 0;
         for ((slot, arrival), verdict) in burst.slots().iter().zip(arrivals).zip(verdicts) {
-            if let Some(subject) = self.plain(slot, arrival, now) {
+            let way = match slot.kind {
+                Kind::Stream => self.way_of_its(slot, arrival, now),
+                Kind::Opening | Kind::Other(_) => None,
+            };
+            if let Some(direction) = way
+                && let Some(subject) = self.plain_segment(slot, direction, arrival.at, now)
+            {
                 *verdict = Verdict::accept(Class::Established, subject);
-                in_order += 1;
-            } else if let Some(subject) = self.orderly(slot, arrival, now, observer) {
-                *verdict = Verdict::accept(Class::Established, subject);
-                in_order += 1;
+                plain += 1;
             } else {
-                let packet = burst.packet(slot, arrival, self.settings.checks);
-                *verdict = self.judge(&packet, slot.hash, arrival, now, observer);
+                *verdict = self.judge_one(burst, slot, arrival, way, now, observer);
             }
         }
-        self.counters.count_plain(in_order);
+        self.counters.count_plain(plain);
     }
 
-    /// The hot path: a segment that only moves the windows of an open connection, found where it was
-    /// supposed to be. `None` where it takes more.
-    #[inline(always)]
-    fn plain(&self, slot: &Slot<'_>, arrival: &Arrival<'_>, now: Tick) -> Option<Subject> {
-        let direction = self.direction_of_its(slot, arrival)?;
-        self.plain_segment(slot, direction, arrival.at, now)
-    }
-
-    /// The same of a segment that was sent before or overtaken, or that opens or closes its connection as it should.
-    // A function of its own, though it looks for the connection again: the hot path keeps its registers.
+    /// A packet that the hot path leaves: of a segment whose connection it has found, with the `way` it goes.
+    // A function of its own, with all that is not the hot path: that one keeps its registers.
     #[inline(never)]
-    fn orderly<O: Observer>(
+    fn judge_one<'a, O: Observer>(
         &mut self,
-        slot: &Slot<'_>,
-        arrival: &Arrival<'_>,
+        burst: &Burst<'a, '_>,
+        slot: &Slot<'a>,
+        arrival: &Arrival<'a>,
+        way: Option<Direction>,
         now: Tick,
         observer: &mut O,
-    ) -> Option<Subject> {
-        let direction = self.direction_of_its(slot, arrival)?;
-        self.orderly_segment(slot, direction, arrival.at, now, observer)
-            .or_else(|| self.repeated_segment(slot, direction, arrival.at, now))
+    ) -> Verdict {
+        let known = if let Some(direction) = way {
+            self.orderly_segment(slot, direction, arrival.at, now, observer)
+                .or_else(|| self.repeated_segment(slot, direction, arrival.at, now))
+                .map(|subject| Verdict::accept(Class::Established, subject))
+        } else if let Kind::Opening = slot.kind {
+            self.opening(slot, arrival, now, observer)
+        } else {
+            None
+        };
+        if let Some(verdict) = known {
+            self.counters.count(&verdict);
+            return verdict;
+        }
+        let packet = burst.packet(slot, arrival, self.settings.checks);
+        self.judge(&packet, slot.hash, arrival, now, observer)
     }
 
-    /// The way of a segment whose connection is where it was supposed to be, if it came in by the right port.
+    /// The way of a segment whose connection is where it was supposed to be and not over, if it came in by the right port.
     #[inline(always)]
-    fn direction_of_its(&self, slot: &Slot<'_>, arrival: &Arrival<'_>) -> Option<Direction> {
+    fn way_of_its(&self, slot: &Slot<'_>, arrival: &Arrival<'_>, now: Tick) -> Option<Direction> {
         let direction = direction_of(self.table.matches(slot.candidate, &slot.key)?);
-        self.comes_by_its_port(slot.candidate, direction, &arrival.admission).then_some(direction)
+        let is_its = self.comes_by_its_port(slot.candidate, direction, &arrival.admission)
+            && !self.is_over(slot.candidate, now);
+        is_its.then_some(direction)
     }
 
     /// Any packet's verdict.
@@ -369,8 +385,7 @@ impl Shard {
         now: Tick,
         observer: &mut O,
     ) -> Verdict {
-        let is_broadcast = admission::is_broadcast(arrival.frame.bytes, arrival.frame.link);
-        let context = Context { now, at: arrival.at, admission: arrival.admission, is_broadcast };
+        let context = Context::of(arrival, now);
         if let Transport::Fragment(fragment) = &packet.transport {
             let verdict = self.piece(packet, fragment, arrival, context, observer);
             self.counters.count(&verdict);
@@ -378,8 +393,7 @@ impl Shard {
         }
         let place = key_of(packet, arrival.zone).map(|key| (key, hash));
         let verdict = self.judge_whole(packet, place.as_ref(), arrival.zone, context, observer);
-        let source = Source::Frame(&arrival.frame);
-        self.testify(packet, &source, (arrival.zone, context.now), &verdict, &[arrival.token], observer);
+        self.testify_of_frame(packet, arrival, now, &verdict, observer);
         self.counters.count(&verdict);
         verdict
     }

@@ -3,11 +3,11 @@
 use super::burst::Slot;
 use super::record::states_of;
 use super::verdict::{Class, Reason, Refusal, Subject, Verdict};
-use super::{Context, Observer, Shard, sense_of};
+use super::{Arrival, Context, Observer, Shard, sense_of};
 use crate::table::{self, Hash, Index, Key};
 use crate::tcp::{self, Accepted, Judgement, Opening, Rearm, Situation, State, Timer};
 use crate::time::{Tick, Time};
-use crate::wire::{Direction, Packet, Segment};
+use crate::wire::{self, Direction, Packet, Segment};
 
 /// What a connection in the table keeps of the endpoint that sends in `direction`, and of the other one.
 #[inline(always)]
@@ -25,7 +25,8 @@ struct Moved {
 }
 
 impl Shard {
-    /// A segment that only moves the windows of an open connection, committed. `None` where it takes more.
+    /// A segment that only moves the windows of an open connection, committed: like the next two, of the live one in the
+    /// slot's place, of which it travels in `direction`. `None` where it takes more.
     #[inline(always)]
     pub(super) fn plain_segment(
         &self,
@@ -35,9 +36,6 @@ impl Shard {
         now: Tick,
     ) -> Option<Subject> {
         let connection = self.table.connection(slot.candidate);
-        if connection.deadline().has_passed(now) {
-            return None;
-        }
         let [own, other] = halves(connection, direction);
         let moved = tcp::judge_plain(own, other, &slot.ack)?;
         Some(self.move_windows(connection, direction, &moved, slot.length, (now, at)))
@@ -52,9 +50,6 @@ impl Shard {
         now: Tick,
     ) -> Option<Subject> {
         let connection = self.table.connection(slot.candidate);
-        if connection.deadline().has_passed(now) {
-            return None;
-        }
         let [own, other] = halves(connection, direction);
         let moved = tcp::judge_repeated(own, other, &slot.ack)?;
         Some(self.move_windows(connection, direction, &moved, slot.length, (now, at)))
@@ -93,11 +88,7 @@ impl Shard {
         observer: &mut O,
     ) -> Option<Subject> {
         let connection = self.table.connection(slot.candidate);
-        if connection.deadline().has_passed(now) {
-            return None;
-        }
-        let [own, other] =
-            connection.halves(sense_of(direction)).map(|[reach, word]| tcp::Half { reach, word });
+        let [own, other] = halves(connection, direction);
         let step = tcp::judge_orderly(direction, own, other, connection.shared_word(), &slot.ack)?;
         Some(self.take_step(slot, direction, &step, (now, at), observer))
     }
@@ -162,11 +153,52 @@ impl Shard {
             }
             None => {}
         }
+        self.segment_of_none(place, segment, packet.length, context, observer)
+    }
+
+    /// A segment without a connection.
+    fn segment_of_none<O: Observer>(
+        &mut self,
+        place: (&Key<'_>, Hash),
+        segment: &Segment<'_>,
+        length: u32,
+        context: Context,
+        observer: &mut O,
+    ) -> Verdict {
         match tcp::begin(segment, &self.settings.tcp, self.is_quiet(context.now), context.now) {
-            Ok(opening) if !context.allows(packet, opening.direction) => Verdict::NOT_ALLOWED,
-            Ok(opening) => self.open(place, &opening, packet.length, context, observer),
+            Ok(opening) if !context.admission.allows_segment(opening.direction) => Verdict::NOT_ALLOWED,
+            Ok(opening) => self.open(place, &opening, length, context, observer),
             Err(refusal) => Verdict::invalid(Reason::Tcp(refusal), None),
         }
+    }
+
+    /// A SYN in a plain frame, where it bears the tuple of no connection, or is the answer that one waits for. `None`
+    /// where it takes more.
+    #[inline(never)]
+    pub(super) fn opening<O: Observer>(
+        &mut self,
+        slot: &Slot<'_>,
+        arrival: &Arrival<'_>,
+        now: Tick,
+        observer: &mut O,
+    ) -> Option<Verdict> {
+        let segment = Segment::of_opening(&arrival.frame, slot.key.is_v6(), &slot.ack);
+        let context = Context::of(arrival, now);
+        if let Some(direction) = self.way_of_its(slot, arrival, now) {
+            let subject = self.answer(slot.candidate, direction, &segment, slot.length, context, observer)?;
+            return Some(Verdict::accept(Class::Established, subject));
+        }
+        // There may be one since its place was looked for, one that is over, and one that is not its.
+        if self.table.find(slot.hash, &slot.key).is_some() {
+            return None;
+        }
+        let verdict = self.segment_of_none((&slot.key, slot.hash), &segment, slot.length, context, observer);
+        let verdict = context.admission.relax(verdict);
+        if verdict.reason.is_some() && observer.wants_evidence() {
+            let packet = wire::parse(&arrival.frame, self.settings.checks);
+            self.testify_of_frame(&packet, arrival, now, &verdict, observer);
+        }
+        Some(verdict)
     }
 
     /// The connection that was found, unless its time is up: then it ends, and whatever has the tuple after it is what
@@ -199,15 +231,28 @@ impl Shard {
         context: Context,
         observer: &mut O,
     ) -> Verdict {
+        match self.answer(index, direction, segment, packet.length, context, observer) {
+            Some(subject) => Verdict::accept(Class::Established, subject),
+            None => self.any_segment_of(packet, place, (index, direction), segment, context, observer),
+        }
+    }
+
+    /// The SYN-ACK that the connection at `index` waits for, committed. `None` where it takes more.
+    fn answer<O: Observer>(
+        &mut self,
+        index: Index,
+        direction: Direction,
+        segment: &Segment<'_>,
+        length: u32,
+        context: Context,
+        observer: &mut O,
+    ) -> Option<Subject> {
         let connection = self.table.connection(index);
         let before = tcp::Connection::from_words(connection.tracker());
-        let Some((after, rearm)) = tcp::judge_answer(&before, direction, segment, context.now) else {
-            return self.any_segment_of(packet, place, (index, direction), segment, context, observer);
-        };
+        let (after, rearm) = tcp::judge_answer(&before, direction, segment, context.now)?;
         let moved = Moved { before, after, note: Tick::new(connection.note()), rearm };
         let clock = (context.now, context.at);
-        let subject = self.write_down(index, direction, &moved, packet.length, clock, observer);
-        Verdict::accept(Class::Established, subject)
+        Some(self.write_down(index, direction, &moved, length, clock, observer))
     }
 
     /// The same of one that takes the tracker's long way.
@@ -241,7 +286,7 @@ impl Shard {
                 let subject = Some(self.subject(index, direction));
                 Verdict::invalid(Reason::Tcp(tcp::Refusal::QuietTime), subject)
             }
-            Judgement::Renew(opening) if !context.allows(packet, opening.direction) => {
+            Judgement::Renew(opening) if !context.admission.allows_segment(opening.direction) => {
                 Verdict { subject: Some(self.subject(index, direction)), ..Verdict::NOT_ALLOWED }
             }
             Judgement::Renew(opening) => {

@@ -7,6 +7,7 @@ mod full;
 mod pieces;
 mod processors;
 mod rivals;
+mod ways;
 
 use super::*;
 use crate::tcp::{State, TimeWaitOverflow};

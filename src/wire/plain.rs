@@ -6,7 +6,8 @@
 //!  └────────────── one bounds check ──────────┘
 //!
 //!   ACK, with or without data and FIN ─► Plain   (what the hot path needs of it, and no more)
-//!   SYN, RST                          ─► Packet
+//!   SYN, with or without ACK          ─► Plain   (the same, and its options lie where they lay)
+//!   RST                               ─► Packet
 //! ```
 //!
 //! This is a shortcut, not another opinion: it answers only what `parse`'s long way would answer in the
@@ -16,15 +17,16 @@
 
 use super::checksum::Sum;
 use super::tcp::{Ack, Control};
-use super::{Addresses, Checks, Frame, Link, Options, Packet, Ports, Segment, Transport, ip, protocol, tcp};
+use super::{
+    Addresses, Checks, Flags, Frame, Link, Options, Packet, Ports, Segment, Transport, ip, protocol, tcp,
+};
 
 const ETHERNET: usize = 14;
 const V4: usize = 20;
 const V6: usize = 40;
 const TCP: usize = tcp::HEADER;
 
-/// A segment that bears an acknowledgement and neither SYN nor RST, in a frame as plain as they
-/// come: all that tracking it takes, in half the bytes of a [`Packet`].
+/// A segment without RST in a frame as plain as they come: all that tracking it takes, in half the bytes of a [`Packet`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plain<'a> {
     /// The IP header's addresses.
@@ -38,16 +40,53 @@ pub struct Plain<'a> {
 }
 
 impl<'a> Plain<'a> {
-    /// Reads a frame with IPv4, if it is one of these, and verifies it as [`super::parse`] would; `None` for any other.
+    /// Reads a frame with IPv4, if its segment bears an acknowledgement and neither SYN nor RST, and verifies it as
+    /// [`super::parse`] would; `None` for any other.
     #[inline(always)]
     pub fn v4(frame: &Frame<'a>, checks: Checks) -> Option<Plain<'a>> {
-        if frame.link == Link::Ethernet { Layers::v4(frame.bytes)?.plain(checks) } else { None }
+        if frame.link != Link::Ethernet {
+            return None;
+        }
+        Layers::v4(frame.bytes)?.plain(Flags::are_of_stream, checks)
     }
 
     /// The same with IPv6.
     #[inline(always)]
     pub fn v6(frame: &Frame<'a>, checks: Checks) -> Option<Plain<'a>> {
-        if frame.link == Link::Ethernet { Layers::v6(frame.bytes)?.plain(checks) } else { None }
+        if frame.link != Link::Ethernet {
+            return None;
+        }
+        Layers::v6(frame.bytes)?.plain(Flags::are_of_stream, checks)
+    }
+
+    /// The same of a SYN, with or without acknowledgement, in either IP. [`Segment::of_opening`] says the rest of it.
+    #[inline(always)]
+    pub fn opening(frame: &Frame<'a>, checks: Checks) -> Option<Plain<'a>> {
+        if frame.link != Link::Ethernet {
+            return None;
+        }
+        match Layers::v4(frame.bytes) {
+            Some(layers) => layers.plain(Flags::are_of_opening, checks),
+            None => Layers::v6(frame.bytes)?.plain(Flags::are_of_opening, checks),
+        }
+    }
+}
+
+impl<'a> Segment<'a> {
+    /// The segment of a frame of which [`Plain::opening`] has read these numbers, with its options.
+    #[inline(always)]
+    pub fn of_opening(frame: &Frame<'a>, is_v6: bool, numbers: &Ack) -> Segment<'a> {
+        let begin = ETHERNET + if is_v6 { V6 } else { V4 } + TCP;
+        let options = frame.bytes.get(begin..begin + numbers.control.options_length());
+        Segment {
+            seq: numbers.seq,
+            ack: numbers.ack,
+            flags: numbers.control.flags(),
+            window: numbers.control.window(),
+            payload: numbers.payload,
+            // They were read before: they are there.
+            options: Options(options.unwrap_or_default()),
+        }
     }
 }
 
@@ -153,9 +192,9 @@ impl<'a> Layers<'a> {
     }
 
     #[inline(always)]
-    fn plain(self, checks: Checks) -> Option<Plain<'a>> {
+    fn plain(self, are_wanted: impl Fn(Flags) -> bool, checks: Checks) -> Option<Plain<'a>> {
         let control = Control::read(self.tcp);
-        if !control.flags().are_of_stream() {
+        if !are_wanted(control.flags()) {
             return None;
         }
         let payload = if control.has_options() { self.options()?.1 } else { self.behind.len() as u32 };

@@ -81,6 +81,12 @@ impl Flags {
     pub const fn are_of_stream(self) -> bool {
         self.0 & (Flags::SYN.0 | Flags::RST.0 | Flags::ACK.0) == Flags::ACK.0
     }
+
+    /// Whether there is a SYN and neither FIN nor RST, as on the first segment of either side.
+    #[inline(always)]
+    pub const fn are_of_opening(self) -> bool {
+        self.0 & (Flags::FIN.0 | Flags::SYN.0 | Flags::RST.0) == Flags::SYN.0
+    }
 }
 
 /// A TCP segment's numbers.
@@ -112,7 +118,8 @@ impl Segment<'_> {
     }
 }
 
-/// The numbers of a segment that bears an acknowledgement and neither SYN nor RST.
+/// The numbers of a segment that bears an acknowledgement and neither SYN nor RST; where a [`Plain`](super::Plain) says
+/// so, of a SYN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ack {
     /// The sequence number of the first byte.
@@ -151,8 +158,9 @@ impl Control {
         Control(length << 28 | (segment.flags.0 as u32) << 16 | segment.window as u32)
     }
 
+    /// The control bits.
     #[inline(always)]
-    pub(super) const fn flags(self) -> Flags {
+    pub const fn flags(self) -> Flags {
         Flags((self.0 >> 16) as u8)
     }
 
@@ -178,6 +186,12 @@ impl Control {
     #[inline(always)]
     pub const fn has_options(self) -> bool {
         self.0 >> 28 != (HEADER / 4) as u32
+    }
+
+    /// The length of the options in bytes.
+    #[inline(always)]
+    pub(super) const fn options_length(self) -> usize {
+        ((self.0 >> 28) as usize * 4).saturating_sub(HEADER)
     }
 }
 

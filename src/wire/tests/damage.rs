@@ -11,13 +11,17 @@ fn lies_inside(inner: &[u8], outer: &[u8]) -> bool {
 }
 
 /// What the hot path reads of a frame is what the packet says, and there is one wherever the shortcut finds a segment
-/// of a stream.
+/// of a stream, or one that opens a connection.
 fn assert_plain_agrees(frame: &Frame<'_>, checks: Checks) {
-    let plain = Plain::v4(frame, checks).or_else(|| Plain::v6(frame, checks));
-    let is_of_stream =
-        |packet: &Packet<'_>| matches!(packet.transport, Transport::Tcp(it) if it.flags.are_of_stream());
-    assert_eq!(plain.is_some(), plain::parse(frame, checks).as_ref().is_some_and(is_of_stream));
-    let Some(Plain { addresses, length, ports, ack }) = plain else { return };
+    let of_stream = Plain::v4(frame, checks).or_else(|| Plain::v6(frame, checks));
+    let opening = Plain::opening(frame, checks);
+    let is = |wanted: fn(Flags) -> bool| {
+        let packet = plain::parse(frame, checks);
+        packet.is_some_and(|it| matches!(it.transport, Transport::Tcp(it) if wanted(it.flags)))
+    };
+    assert_eq!(of_stream.is_some(), is(Flags::are_of_stream));
+    assert_eq!(opening.is_some(), is(Flags::are_of_opening));
+    let Some(Plain { addresses, length, ports, ack }) = of_stream.or(opening) else { return };
     let packet = parse_layers(frame, checks);
     let Transport::Tcp(segment) = packet.transport else { panic!("plain, but {packet:?}") };
     let tuple = (packet.addresses, packet.length, packet.ports, packet.vlan);
@@ -25,7 +29,13 @@ fn assert_plain_agrees(frame: &Frame<'_>, checks: Checks) {
     assert_eq!((ack.seq, ack.ack, ack.payload), (segment.seq, segment.ack, segment.payload));
     assert_eq!((ack.control.flags(), ack.control.window()), (segment.flags, segment.window));
     assert_eq!(ack.control.has_options(), !segment.options.0.is_empty());
-    assert_eq!((ack.end(), ack.data_end()), (segment.end(), segment.seq.plus(segment.payload)));
+    assert_eq!(ack.data_end(), segment.seq.plus(segment.payload));
+    if opening.is_some() {
+        let is_v6 = matches!(addresses, Addresses::V6 { .. });
+        assert_eq!(Segment::of_opening(frame, is_v6, &ack), segment);
+    } else {
+        assert_eq!(ack.end(), segment.end());
+    }
 }
 
 /// What must be true of the packet of any frame whatsoever.
