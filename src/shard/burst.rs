@@ -82,6 +82,7 @@ fn read_other<'a>(
     if let Some(plain) = Plain::opening(&arrival.frame, checks) {
         slot.kind = Kind::Opening;
         slot.fill(&plain, arrival.zone, table);
+        table.prefetch_insertion(slot.hash);
         return;
     }
     let packet = wire::parse(&arrival.frame, checks);

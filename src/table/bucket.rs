@@ -221,6 +221,7 @@ impl Buckets {
         hash.home(self.count) as usize
     }
 
+    #[inline(always)]
     fn way(&self, home: usize) -> Way {
         Way::from(home as u32, self.count)
     }
@@ -229,6 +230,13 @@ impl Buckets {
     #[inline(always)]
     pub(super) fn prefetch(&self, hash: Hash) {
         prefetch(&self.buckets, hash.home(self.count));
+    }
+
+    /// Fetches the bucket beside it as well, where most of what does not lie there lies: for what adds and removes.
+    #[inline(always)]
+    pub(super) fn prefetch_beside(&self, hash: Hash) {
+        let (_, beside) = self.way(self.home(hash)).nth(1).unwrap_or_default();
+        prefetch(&self.buckets, beside as u32);
     }
 
     /// The first place whose tag fits, if any.

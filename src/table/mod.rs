@@ -261,7 +261,15 @@ impl Table {
     /// Has the processor fetch what [`Table::remove`] will touch beside the connection itself, which is read.
     #[inline]
     pub fn prefetch_removal(&self, index: Index) {
-        self.buckets.prefetch(self.hash_of(index));
+        let hash = self.hash_of(index);
+        self.buckets.prefetch(hash);
+        self.buckets.prefetch_beside(hash);
+    }
+
+    /// Has the processor fetch what [`Table::insert`] will touch beside [`Table::prefetch_bucket`]'s.
+    #[inline(always)]
+    pub fn prefetch_insertion(&self, hash: Hash) {
+        self.buckets.prefetch_beside(hash);
     }
 
     /// Removes the connection at this place, and its annex if it has one; does nothing where there is
