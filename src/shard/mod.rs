@@ -331,15 +331,17 @@ impl Shard {
                 *verdict = Verdict::accept(Class::Established, subject);
                 plain += 1;
             } else {
-                *verdict = self.judge_one(burst, slot, arrival, way, now, observer);
+                self.judge_one(burst, slot, arrival, way, now, verdict, observer);
             }
         }
         self.counters.count_plain(plain);
     }
 
     /// A packet that the hot path leaves: of a segment whose connection it has found, with the `way` it goes.
-    // A function of its own, with all that is not the hot path: that one keeps its registers.
+    // A function of its own, with all that is not the hot path: that one keeps its registers. It writes the verdict where that
+    // belongs: to copy one that has just been written in smaller pieces, the processor would wait for each of these.
     #[inline(never)]
+    #[expect(clippy::too_many_arguments, reason = "a packet's surroundings, each used once")]
     fn judge_one<'a, O: Observer>(
         &mut self,
         burst: &Burst<'a, '_>,
@@ -347,23 +349,26 @@ impl Shard {
         arrival: &Arrival<'a>,
         way: Option<Direction>,
         now: Tick,
+        verdict: &mut Verdict,
         observer: &mut O,
-    ) -> Verdict {
-        let known = if let Some(direction) = way {
-            self.orderly_segment(slot, direction, arrival.at, now, observer)
-                .or_else(|| self.repeated_segment(slot, direction, arrival.at, now))
-                .map(|subject| Verdict::accept(Class::Established, subject))
-        } else if let Kind::Opening = slot.kind {
-            self.opening(slot, arrival, now, observer)
-        } else {
-            None
-        };
-        if let Some(verdict) = known {
-            self.counters.count(&verdict);
-            return verdict;
+    ) {
+        if let Some(direction) = way {
+            if let Some(subject) = self.orderly_segment(slot, direction, arrival.at, now, observer) {
+                *verdict = Verdict::accept(Class::Established, subject);
+                return self.counters.count_plain(1);
+            }
+            if let Some(subject) = self.repeated_segment(slot, direction, arrival.at, now) {
+                *verdict = Verdict::accept(Class::Established, subject);
+                return self.counters.count_plain(1);
+            }
+        } else if let Kind::Opening = slot.kind
+            && let Some(known) = self.opening(slot, arrival, now, observer)
+        {
+            *verdict = known;
+            return self.counters.count(verdict);
         }
         let packet = burst.packet(slot, arrival, self.settings.checks);
-        self.judge(&packet, slot.hash, arrival, now, observer)
+        *verdict = self.judge(&packet, slot.hash, arrival, now, observer);
     }
 
     /// The way of a segment whose connection is where it was supposed to be and not over, if it came in by the right port.
