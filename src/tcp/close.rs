@@ -2,6 +2,7 @@
 
 use super::connection::{Connection, Marks};
 use super::irregular::{Irregular, Stream};
+use super::open;
 use super::policy::Policy;
 use super::reset;
 use super::state::{Received, Sent, State};
@@ -103,11 +104,6 @@ fn take_in_numbers(
     segment: &Segment<'_>,
 ) {
     let receiver = sender.opposite();
-    // Until the responder was seen, nobody knew how much the originator may send.
-    let first_answer = sender == Direction::Reply && connection.marks.is_responder_unseen();
-    if first_answer {
-        connection.marks.set_responder_seen();
-    }
     let end = connection.peer(sender).end;
     let had_hole = connection.marks.has_hole(sender);
     // In mid-stream nobody knows what came before the first segment: no hole there.
@@ -135,11 +131,17 @@ fn take_in_numbers(
     let limit = segment.ack.plus(u32::from(segment.window) << scale);
     let is_complete = connection.has_sent_fin(receiver);
     let other = connection.peer_mut(receiver);
-    other.limit = if first_answer { limit.max(other.end) } else { other.limit.max(limit) };
+    other.limit = other.limit.max(limit);
     // Acknowledged is received, and in mid-stream also sent: before this segment nobody was looking. But behind a FIN
     // there is nothing, whatever is acknowledged where nobody checks it (`check_window`).
     if !is_complete {
         other.end = other.end.max(segment.ack);
+    }
+    if connection.marks.is_responder_unseen() {
+        match sender {
+            Direction::Original => open::leave_open(connection),
+            Direction::Reply => open::narrow(connection, segment.window),
+        }
     }
     settle_hole(connection, irregular, sender, opened);
 }

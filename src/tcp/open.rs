@@ -13,6 +13,9 @@ use crate::wire::{Direction, Flags, Segment, Seq};
 pub(super) const LARGEST_WINDOW: u32 = 1 << 30;
 /// The largest scale, assumed where the SYNs were not seen: too wide a window refuses nothing legitimate.
 const UNKNOWN_SCALE: u8 = 14;
+/// The least window, 16 MiB, that an endpoint is taken to have offered where its SYN was not seen: what it says first may
+/// be closed, shrunk (RFC 9293 section 3.8.6) or overtaken by what offered more, and by that the other one may go on.
+const UNKNOWN_WINDOW: u16 = 1 << 10;
 
 /// A connection that begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,14 +96,33 @@ fn in_mid_stream(segment: &Segment<'_>, now: Tick) -> Opening {
     marks.set_acked(Direction::Original);
     marks.set_scale(Direction::Original, UNKNOWN_SCALE);
     marks.set_scale(Direction::Reply, UNKNOWN_SCALE);
-    let end = segment.end();
-    let offered = u32::from(segment.window) << UNKNOWN_SCALE;
-    let originator = Peer { end, limit: end.plus(LARGEST_WINDOW), ack: segment.ack, window: segment.window };
-    let responder =
-        Peer { end: segment.ack, limit: segment.ack.plus(offered), ack: Seq(0), window: u16::MAX };
-    let connection = Connection { marks, peers: [originator, responder], stamps: [Stamp::default(); 2] };
+    let window = segment.window.max(UNKNOWN_WINDOW);
+    let originator = Peer { end: segment.end(), limit: segment.end(), ack: segment.ack, window };
+    let responder = Peer { end: segment.ack, limit: segment.ack, ack: Seq(0), window: u16::MAX };
+    let mut connection = Connection { marks, peers: [originator, responder], stamps: [Stamp::default(); 2] };
+    leave_open(&mut connection);
     let lasts = Lasts::For(Timer::of(&connection));
     Opening { connection, irregular: None, lasts, note: now, direction: Direction::Original }
+}
+
+/// As long as only one side of a stream is seen, which may be for good where the other one takes another way, nobody
+/// knows how far either may send: the largest window beyond what it was seen, or is acknowledged, to have sent.
+pub(super) fn leave_open(connection: &mut Connection) {
+    for peer in &mut connection.peers {
+        peer.limit = peer.end.plus(LARGEST_WINDOW);
+    }
+}
+
+/// Both sides of a stream that was picked up were seen now, the responder by a segment that offers `window`: each may
+/// send as far as the other has offered.
+pub(super) fn narrow(connection: &mut Connection, window: u16) {
+    connection.marks.set_responder_seen();
+    connection.peer_mut(Direction::Reply).window = window.max(UNKNOWN_WINDOW);
+    for sender in Direction::BOTH {
+        let window = connection.window(sender.opposite());
+        let peer = connection.peer_mut(sender);
+        peer.limit = peer.end.plus(window);
+    }
 }
 
 /// A SYN-ACK that answers a remembered SYN: ESTABLISHED/SYN_RECEIVED at once. `replaced` is the SYN that the

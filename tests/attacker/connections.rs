@@ -315,6 +315,11 @@ impl Stage {
         !self.script[0].1.has(SYN)
     }
 
+    /// Whether of those only one endpoint was heard.
+    pub(crate) fn is_one_side_seen(&self) -> bool {
+        self.is_picked_up() && self.script.len() == 1
+    }
+
     /// Whether an endpoint is in `state`.
     pub(crate) fn has(&self, state: tcp::State) -> bool {
         self.states.contains(&state)

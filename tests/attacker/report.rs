@@ -121,7 +121,7 @@ fn allowed_syn(stage: &Stage, from: Direction) -> Allowed {
 fn allowed_syn_ack(stage: &Stage, from: Direction) -> Allowed {
     if stage.is_picked_up() {
         // Whether it is the handshake's, once more, cannot be known: a sign of life, if both numbers fit.
-        return Allowed::moves(ALL_PAIRS / 32);
+        return Allowed::moves(pairs_in_mid_stream(stage) / 2);
     }
     let other = from.opposite();
     let remembered = if stage.remembers_syn_of(other) { ONE } else { 0 };
@@ -151,9 +151,8 @@ fn allowed_ack(stage: &Stage, kind: Kind, from: Direction) -> Allowed {
         return Allowed::NOTHING;
     }
     if stage.is_picked_up() {
-        // Nobody has seen how windows are scaled: up to 2^30 (RFC 7323 section 2.3), each way.
         let edges = ALL_PAIRS >> 24;
-        let pairs = ALL_PAIRS / 32 + edges;
+        let pairs = pairs_in_mid_stream(stage) + edges;
         return Allowed::steps(if kind == Kind::FinAck { pairs } else { pairs + pairs / 2 });
     }
     let opening = stage.has(State::SynReceived);
@@ -171,6 +170,12 @@ fn allowed_ack(stage: &Stage, kind: Kind, from: Direction) -> Allowed {
         return Allowed::steps(2 * both);
     }
     Allowed { steps, ..Allowed::steps(both) }
+}
+
+/// Nobody has seen how windows are scaled: up to 2^14 times what is said, each way. Before both sides were seen nobody
+/// knows how far either has sent: up to 2^30 (RFC 7323 section 2.3), each way.
+fn pairs_in_mid_stream(stage: &Stage) -> u128 {
+    if stage.is_one_side_seen() { ALL_PAIRS / 4 } else { ALL_PAIRS / 128 }
 }
 
 /// An acknowledgement of exactly the other's FIN, or of its SYN.
@@ -323,7 +328,7 @@ What is not as small as the rest, and why:
 | SYN against TIME_WAIT | RFC 1122 section 4.2.2.13 and RFC 6191 let a new incarnation begin; half of all numbers lie above the last one | `tcp.time_wait_reuse = \"off\"` |
 | SYN against CLOSED/CLOSED | the connection is over, its record stays for a moment | nothing to close |
 | SYN+ACK against a remembered SYN | whoever sends both in both endpoints' names knows the number that it must acknowledge. The connection that was there is displaced, not lost: what its endpoints send next brings it back (the stages \"made up\"; where it does not, \"What does not hold\" says) | `new_from`: each direction of a connection is then bound to its port |
-| everything against what was picked up in mid-stream | how windows are scaled was not seen, so that the widest is assumed | `tcp.loose = false` |
+| everything against what was picked up in mid-stream | how windows are scaled was not seen, so that the widest is assumed; nor, before both sides were seen, how far either has sent, and what corrects that must pass | `tcp.loose = false` |
 ",
         pairs = 2 * (sample_size() / 2),
         flight = "200 and 500",

@@ -232,9 +232,23 @@ mod in_mid_stream {
     fn the_window_is_known_but_for_its_scale_once_the_other_side_spoke() {
         let mut track = Track::begun_by(&segment(ACK, A + 1, B + 1, 100), Policy::DEFAULT);
         assert_eq!(track.b(ACK, 1, 101), Fine);
-        let widest = 1000 << 14;
+        let widest = 1024 << 14;
         assert_eq!(track.a_data(ACK, 101 + widest, 1, 2), No(Refusal::OutOfWindow));
         assert_eq!(track.a_data(ACK, 101 + widest - 1, 1, 2), Fine);
+    }
+
+    #[test]
+    fn numbers_stay_open_until_the_other_side_is_seen_but_an_rst_is_exact() {
+        let first = Segment { window: 0, ..segment(ACK, A, B, 0) };
+        let mut track = Track::begun_by(&first, Policy::DEFAULT);
+        assert_eq!(track.b(RST, 1 << 20, 0), Remark(Refusal::RstNotExact));
+        assert_eq!(track.a(ACK, 0, 1 << 30), Fine, "B may have offered that before anyone looked");
+        assert_eq!(track.a_data(ACK, (1 << 30) - 100, 1 << 30, 100), Fine, "and A have sent it");
+        assert_eq!(track.b(ACK, 1 << 30, 1 << 20), Fine);
+        let Peer { end, limit, .. } = *track.connection.peer(Original);
+        assert_eq!(limit.offset_from(end), 1 << 24, "once both are seen, 16 MiB at least");
+        assert_eq!(track.b(RST, 1 << 30, 0), Fine);
+        assert_eq!(track.states(), [Closed, Closed]);
     }
 
     #[test]
