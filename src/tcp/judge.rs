@@ -101,25 +101,28 @@ fn judge_both(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
     rival::judge(situation, segment, judgement)
 }
 
-/// Judges any segment against the connection, and, where a handshake has seen two different answers, what does not fit
-/// the first of them against the second.
+/// Judges any segment against the connection, and, where a handshake has seen two different answers of an endpoint, what
+/// does not fit the first of them against the second; in a simultaneous open each may have answered twice.
 fn judge_answers(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
-    if let Some((connection, irregular)) = remember::by_second_answer(situation) {
-        let policy = Policy { liberal: false, ..*situation.policy };
-        let first = Situation { policy: &policy, ..*situation };
+    let policy = Policy { liberal: false, ..*situation.policy };
+    let first = Situation { policy: &policy, ..*situation };
+    let mut passes = None;
+    for sender in Direction::BOTH {
+        let Some((connection, irregular)) = remember::by_second_answer(situation, sender) else { continue };
         let second = Situation { connection: &connection, irregular: &irregular, ..first };
         if let Judgement::Refuse(_) = judge_once(&first, segment)
-            && let Judgement::Accept(accepted) = judge_once(&second, segment)
+            && let Judgement::Accept(mut accepted) = judge_once(&second, segment)
         {
             let changes_nothing = accepted.remark.is_some() || accepted.connection == connection;
-            return if changes_nothing {
-                situation.pass_with(accepted.remark)
-            } else {
-                Judgement::Accept(accepted)
-            };
+            if changes_nothing {
+                passes = passes.or(Some(situation.pass_with(accepted.remark)));
+                continue;
+            }
+            remember::keep_first_syn(situation, sender, irregular.remembered[sender.index()], &mut accepted);
+            return Judgement::Accept(accepted);
         }
     }
-    judge_once(situation, segment)
+    passes.unwrap_or_else(|| judge_once(situation, segment))
 }
 
 /// Judges any segment against the connection as it stands.

@@ -170,12 +170,15 @@ pub(super) fn is_late_answer(connection: &Connection, receiver: Direction, segme
     connection.initial(receiver) == Some(segment.ack.minus(1))
 }
 
-/// The connection as it is if the remembered SYN-ACK is the one that counts; the first is remembered then.
-pub(super) fn by_second_answer(situation: &Situation<'_>) -> Option<(Connection, Irregular)> {
+/// The connection as it is if the remembered SYN-ACK of `sender` is the one that counts; the first is remembered then.
+pub(super) fn by_second_answer(
+    situation: &Situation<'_>,
+    sender: Direction,
+) -> Option<(Connection, Irregular)> {
     let connection = situation.connection;
-    let sender = Direction::BOTH.into_iter().find(|&side| {
-        connection.state(side) == State::SynReceived && situation.remembered(side, Kind::SynAck).is_some()
-    })?;
+    if connection.state(sender) != State::SynReceived {
+        return None;
+    }
     let second = situation.remembered(sender, Kind::SynAck)?;
     let acknowledged = connection.initial(sender.opposite())?.plus(1);
     let end = connection.peer(sender).end;
@@ -186,6 +189,20 @@ pub(super) fn by_second_answer(situation: &Situation<'_>) -> Option<(Connection,
     next.marks.set_hole(sender, false);
     irregular.remember(&mut next, sender, Some(first));
     Some((next, irregular))
+}
+
+/// Remembers the SYN of `sender` that began a simultaneous open, where that goes on with a SYN-ACK of other numbers:
+/// whatever goes on here may be made up in both names, while that SYN has still to be answered.
+pub(super) fn keep_first_syn(
+    situation: &Situation<'_>,
+    sender: Direction,
+    first: Option<Remembered>,
+    accepted: &mut Accepted,
+) {
+    let was_crossed = situation.connection.state(sender.opposite()) == State::SynReceived;
+    if was_crossed && accepted.connection.state(sender) != State::SynReceived {
+        accepted.remember(sender, first.map(|first| Remembered { kind: Kind::Syn, ..first }));
+    }
 }
 
 /// Data, a FIN or an acknowledgement while one side has sent nothing but its SYN, and the other nothing at
