@@ -108,7 +108,9 @@ fn segments() -> Vec<Case> {
             case("rst_not_exact", 5, open().client(ACK, 1, 1, 100).client(RST, 200, 0, 0)),
         ),
         case("unexpected_syn_ack", 4, open().server(SYN_ACK, 3_000, 90_000, 0)),
+        case("unexpected_syn_ack", 2, Script::new().client(SYN, 0, 0, 0).client(SYN_ACK, 0, 1, 0)),
         case("not_synchronized", 2, Script::new().client(SYN, 0, 0, 0).server(ACK, 1, 1, 20)),
+        case("not_synchronized", 2, Script::new().client(SYN, 0, 0, 0).client(ACK, 1, 1, 0)),
         case("time_wait", 8, late(closed())),
         with(&["-s", "tcp.time_wait_reuse=off"], case("time_wait", 8, late(closed()))),
         with(

@@ -56,7 +56,8 @@ pub(super) enum Detail {
         seq: u32,
         ack: u32,
         length: u32,
-        expected: [u32; 2],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expected: Option<[u32; 2]>,
         window: u32,
         #[serde(skip_serializing_if = "Option::is_none")]
         exact: Option<[u32; 2]>,
@@ -152,7 +153,7 @@ impl Detail {
     pub(super) fn numbers(&self) -> Numbers {
         match *self {
             Detail::Segment { seq, ack, expected, window, .. } => {
-                Numbers { seq: Some(seq), ack: Some(ack), expected: Some(expected), window: Some(window) }
+                Numbers { seq: Some(seq), ack: Some(ack), expected, window: Some(window) }
             }
             Detail::Beginning { seq, ack, .. } => Numbers { seq: Some(seq), ack, ..Numbers::default() },
             Detail::Quote { seq, expected, .. } => Numbers { seq, expected, ..Numbers::default() },

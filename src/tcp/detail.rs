@@ -64,8 +64,9 @@ pub struct Detail {
     /// How many sequence numbers it takes: payload bytes, and one each for SYN and FIN.
     pub length: u32,
     /// The lowest and highest value that would have been accepted, of `ack` where the refusal is about the
-    /// acknowledgement, of `seq` otherwise: of a segment of this `length`.
-    pub expected: [u32; 2],
+    /// acknowledgement, of `seq` otherwise: of a segment of this `length`. None where no value would have been, or
+    /// nobody knows which, since the SYN that had to be acknowledged was not sent or not seen.
+    pub expected: Option<[u32; 2]>,
     /// The receiver's largest window in bytes.
     pub window: u32,
     /// Of an RST that had to be exact: the two sequence numbers that would have been, its receiver's highest
@@ -85,17 +86,22 @@ pub fn detail(
 ) -> Detail {
     let bounds = bounds(connection, irregular, sender, segment.length());
     let is_rst = segment.flags.has(Flags::RST);
-    let [low, high] = match refusal {
+    let expected = match refusal {
         // In SYN_SENT an RST must acknowledge exactly the SYN, with or without the data on it.
         Refusal::AckOutOfWindow if is_rst => syn_acknowledged(connection, sender),
-        Refusal::UnexpectedSynAck | Refusal::NotSynchronized => syn_acknowledged(connection, sender),
-        Refusal::AckOutOfWindow => bounds.ack,
+        Refusal::NotSynchronized => syn_acknowledged(connection, sender),
+        Refusal::UnexpectedSynAck if answers_anew(connection, sender, segment) => {
+            // Of an answer that is no longer awaited, only what acknowledges the SYN alone is challenged.
+            syn_acknowledged(connection, sender).map(|[low, _]| [low; 2])
+        }
+        Refusal::UnexpectedSynAck => syn_acknowledged(connection, sender),
+        Refusal::AckOutOfWindow => Some(bounds.ack),
         // RFC 1122 section 4.2.2.13: anything above the next number expected.
-        Refusal::TimeWait => [bounds.end.plus(1), bounds.end.plus(i32::MAX as u32)],
-        Refusal::AfterFin => [bounds.seq[0], bounds.end.minus(segment.length())],
-        Refusal::RstNotExact | Refusal::OutOfWindow if is_rst => rst_range(&bounds),
-        Refusal::RstNotExact | Refusal::OutOfWindow => bounds.seq,
-        Refusal::QuietTime | Refusal::NoSyn | Refusal::NoConnection => [segment.seq; 2],
+        Refusal::TimeWait => Some([bounds.end.plus(1), bounds.end.plus(i32::MAX as u32)]),
+        Refusal::AfterFin => Some([bounds.seq[0], bounds.end.minus(segment.length())]),
+        Refusal::RstNotExact | Refusal::OutOfWindow if is_rst => Some(rst_range(&bounds)),
+        Refusal::RstNotExact | Refusal::OutOfWindow => Some(bounds.seq),
+        Refusal::QuietTime | Refusal::NoSyn | Refusal::NoConnection => None,
     };
     let is_about_exactness = is_rst && matches!(refusal, Refusal::RstNotExact | Refusal::OutOfWindow);
     let own = segment.options.timestamps().map(|(value, _)| value);
@@ -103,7 +109,7 @@ pub fn detail(
         seq: segment.seq.0,
         ack: segment.ack.0,
         length: segment.length(),
-        expected: [low.0, high.0],
+        expected: expected.map(|[low, high]| [low.0, high.0]),
         window: bounds.window,
         exact: is_about_exactness.then(|| [bounds.acked.unwrap_or(bounds.contiguous).0, bounds.contiguous.0]),
         timestamps: (refusal == Refusal::TimeWait).then(|| [own, connection.timestamp(sender)]),
@@ -116,15 +122,17 @@ fn rst_range(bounds: &Bounds) -> [Seq; 2] {
     [low, bounds.end.max(bounds.limit.minus(1)).max(low)]
 }
 
-/// What acknowledges the SYN of the endpoint opposite `sender`: the SYN alone, up to all the data on it.
-fn syn_acknowledged(connection: &Connection, sender: Direction) -> [Seq; 2] {
+/// What acknowledges the SYN of the endpoint opposite `sender`: the SYN alone, up to everything it has sent; none where it
+/// has sent no SYN, or none that is known.
+fn syn_acknowledged(connection: &Connection, sender: Direction) -> Option<[Seq; 2]> {
     let receiver = sender.opposite();
-    let end = connection.peer(receiver).end;
-    let is_opening = matches!(connection.state(receiver), State::SynSent | State::SynReceived);
-    match connection.initial(receiver) {
-        Some(initial) if is_opening => [initial.plus(1), end],
-        Some(_) | None => window::ack_range(connection, sender),
-    }
+    connection.initial(receiver).map(|initial| [initial.plus(1), connection.peer(receiver).end])
+}
+
+/// Whether a SYN-ACK is another one than its sender's own, whose handshake is over.
+fn answers_anew(connection: &Connection, sender: Direction, segment: &Segment<'_>) -> bool {
+    let may_answer = matches!(connection.state(sender), State::Listen | State::SynReceived);
+    !may_answer && connection.initial(sender) != Some(segment.seq)
 }
 
 #[cfg(test)]
@@ -159,10 +167,10 @@ mod tests {
     fn a_segment_is_held_against_window_and_limit() {
         let detail = of_client(Refusal::OutOfWindow, Flags::ACK, &open());
         assert_eq!((detail.seq, detail.ack, detail.length), (9, 8, 10));
-        assert_eq!((detail.expected, detail.window), ([191, 2099], 1000));
+        assert_eq!((detail.expected, detail.window), (Some([191, 2099]), 1000));
         assert_eq!(detail.exact, None);
-        assert_eq!(of_client(Refusal::AckOutOfWindow, Flags::ACK, &open()).expected, [3400, 5000]);
-        assert_eq!(of_client(Refusal::AfterFin, Flags::ACK, &open()).expected, [191, 1190]);
+        assert_eq!(of_client(Refusal::AckOutOfWindow, Flags::ACK, &open()).expected, Some([3400, 5000]));
+        assert_eq!(of_client(Refusal::AfterFin, Flags::ACK, &open()).expected, Some([191, 1190]));
     }
 
     /// What `expected` promises is what the judgement does, for every number around the window.
@@ -198,7 +206,7 @@ mod tests {
     #[test]
     fn an_rst_is_held_against_the_two_exact_numbers_and_the_window_behind() {
         let detail = of_client(Refusal::OutOfWindow, Flags::RST, &open());
-        assert_eq!((detail.exact, detail.expected), (Some([1100, 1200]), [1100, 2099]));
+        assert_eq!((detail.exact, detail.expected), (Some([1100, 1200]), Some([1100, 2099])));
         let mut holed = open();
         holed.marks.set_hole(Direction::Original, true);
         let mut irregular = Irregular::default();
@@ -216,8 +224,28 @@ mod tests {
             (Refusal::UnexpectedSynAck, Flags::ACK),
             (Refusal::NotSynchronized, Flags::ACK),
         ] {
-            assert_eq!(of_client(refusal, flags, &opening).expected, [5_000, 5_003]);
+            assert_eq!(of_client(refusal, flags, &opening).expected, Some([5_000, 5_003]));
         }
+    }
+
+    #[test]
+    fn where_no_syn_was_sent_none_can_be_acknowledged() {
+        let mut opening = open();
+        opening.marks = Marks::new(State::SynSent, State::Listen);
+        for (refusal, flags) in
+            [(Refusal::UnexpectedSynAck, Flags::SYN.with(Flags::ACK)), (Refusal::NotSynchronized, Flags::ACK)]
+        {
+            assert_eq!(of_client(refusal, flags, &opening).expected, None);
+        }
+        let mut picked_up = open();
+        picked_up.marks.set_picked_up();
+        assert_eq!(of_client(Refusal::UnexpectedSynAck, Flags::ACK, &picked_up).expected, None, "nor known");
+    }
+
+    #[test]
+    fn once_the_handshake_is_over_only_the_syn_alone_may_be_answered_anew() {
+        let syn_ack = Flags::SYN.with(Flags::ACK);
+        assert_eq!(of_client(Refusal::UnexpectedSynAck, syn_ack, &open()).expected, Some([5_000; 2]));
     }
 
     #[test]
@@ -226,7 +254,7 @@ mod tests {
         waiting.marks = Marks::new(State::TimeWait, State::Closed);
         waiting.set_timestamp(Direction::Original, 777);
         let detail = of_client(Refusal::TimeWait, Flags::SYN, &waiting);
-        assert_eq!(detail.expected[0], 1201);
+        assert_eq!(detail.expected.map(|[low, _]| low), Some(1201));
         assert_eq!(detail.timestamps, Some([None, Some(777)]));
     }
 }

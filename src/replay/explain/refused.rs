@@ -173,12 +173,14 @@ fn by_tcp(story: &Story, refusal: tcp::Refusal) -> Ruling {
 fn by_numbers(story: &Story, segment: &Segment, detail: &Detail, refusal: tcp::Refusal) -> Ruling {
     let sender = story.direction().unwrap_or(Direction::Original);
     let (from, to) = (story.sender(), story.receiver());
-    let [low, high] = detail.expected.map(Seq);
     let seq_name = |seq| story.number(seq, sender);
     let ack_name = |seq| story.number(seq, sender.opposite());
+    let Some([low, high]) = detail.expected.map(|range| range.map(Seq)) else {
+        return without_syn(story, segment, refusal);
+    };
     match refusal {
         tcp::Refusal::OutOfWindow | tcp::Refusal::RstNotExact if detail.exact.is_some() => {
-            rst(story, segment, detail, refusal)
+            rst(story, segment, (detail, [low, high]), refusal)
         }
         tcp::Refusal::OutOfWindow => Ruling {
             sentences: vec![
@@ -261,29 +263,19 @@ fn by_numbers(story: &Story, segment: &Segment, detail: &Detail, refusal: tcp::R
             drawing: ack_line(segment, low, high),
             settings: vec!["No key: see whether the SYN that it answers passes here.".to_owned()],
         },
-        tcp::Refusal::UnexpectedSynAck | tcp::Refusal::NotSynchronized => {
-            let rule = if refusal == tcp::Refusal::UnexpectedSynAck {
-                format!("A SYN-ACK must answer a SYN that the {to} has sent (RFC 9293 section 3.10.7.3).")
-            } else {
+        tcp::Refusal::UnexpectedSynAck | tcp::Refusal::NotSynchronized => Ruling {
+            sentences: vec![
+                before_handshake(story, refusal),
                 format!(
-                    "The {from} has not synchronized: before its data or acknowledgements there has to be its SYN \
-                     or SYN-ACK (RFC 9293 section 3.5)."
-                )
-            };
-            Ruling {
-                sentences: vec![
-                    rule,
-                    format!(
-                        "It acknowledges {}; a SYN-ACK would have had to acknowledge {} to {}.",
-                        ack_name(segment.ack),
-                        ack_name(low),
-                        ack_name(high)
-                    ),
-                ],
-                drawing: ack_line(segment, low, high),
-                settings: vec!["No key: see whether the SYN, or the whole handshake, passes here.".to_owned()],
-            }
-        }
+                    "It acknowledges {}; a SYN-ACK would have had to acknowledge {} to {}.",
+                    ack_name(segment.ack),
+                    ack_name(low),
+                    ack_name(high)
+                ),
+            ],
+            drawing: ack_line(segment, low, high),
+            settings: vec!["No key: see whether the SYN, or the whole handshake, passes here.".to_owned()],
+        },
         tcp::Refusal::RstNotExact
         | tcp::Refusal::TimeWait
         | tcp::Refusal::QuietTime
@@ -292,11 +284,50 @@ fn by_numbers(story: &Story, segment: &Segment, detail: &Detail, refusal: tcp::R
     }
 }
 
-/// An RST that does not count.
-fn rst(story: &Story, segment: &Segment, detail: &Detail, refusal: tcp::Refusal) -> Ruling {
+/// What has to come before a segment that comes before the handshake's end.
+fn before_handshake(story: &Story, refusal: tcp::Refusal) -> String {
+    let (from, to) = (story.sender(), story.receiver());
+    if refusal == tcp::Refusal::UnexpectedSynAck {
+        format!("A SYN-ACK must answer a SYN that the {to} has sent (RFC 9293 section 3.10.7.3).")
+    } else if story.has_sent_syn() {
+        format!(
+            "The {from} has sent its SYN, but before its data or acknowledgements there has to be an answer of the \
+             {to} to that (RFC 9293 section 3.5)."
+        )
+    } else {
+        format!(
+            "The {from} has not synchronized: before its data or acknowledgements there has to be its SYN or SYN-ACK \
+             (RFC 9293 section 3.5)."
+        )
+    }
+}
+
+/// A segment that could acknowledge no SYN, since its receiver has sent none that is known.
+fn without_syn(story: &Story, segment: &Segment, refusal: tcp::Refusal) -> Ruling {
+    let sender = story.direction().unwrap_or(Direction::Original);
+    let acknowledged = story.number(segment.ack, sender.opposite());
+    let to = story.receiver();
+    Ruling {
+        sentences: vec![
+            before_handshake(story, refusal),
+            format!(
+                "It acknowledges {acknowledged}, but no SYN of the {to} is known that could be acknowledged."
+            ),
+        ],
+        drawing: Vec::new(),
+        settings: vec!["No key: see whether the SYN, or the whole handshake, passes here.".to_owned()],
+    }
+}
+
+/// An RST that does not count; it would, or would lie inside the window, from `low` to `high`.
+fn rst(
+    story: &Story,
+    segment: &Segment,
+    (detail, [low, high]): (&Detail, [Seq; 2]),
+    refusal: tcp::Refusal,
+) -> Ruling {
     let sender = story.direction().unwrap_or(Direction::Original);
     let [acked, next] = detail.exact.unwrap_or_default().map(Seq);
-    let [low, high] = detail.expected.map(Seq);
     let exact = if acked == next {
         format!("{} is", story.number(next, sender))
     } else {
@@ -342,7 +373,8 @@ fn rst(story: &Story, segment: &Segment, detail: &Detail, refusal: tcp::Refusal)
 
 /// A SYN that TIME_WAIT refuses.
 fn time_wait(story: &Story, segment: &Segment, detail: &Detail, lasts: Span) -> Ruling {
-    let next = Seq(detail.expected[0]).minus(1);
+    let Some([lowest, _]) = detail.expected else { return Ruling::default() };
+    let next = Seq(lowest).minus(1);
     let reuse = story.settings.tcp.time_wait_reuse;
     let [own, old] = detail.timestamps.unwrap_or_default();
     let why = match (reuse, own, old) {

@@ -175,6 +175,13 @@ fn syn_ack(story: &Story, segment: &Segment, states: [State; 2]) -> Ruling {
         "It acknowledges the SYN of a simultaneous open (RFC 9293 section 3.5, figure 7).".to_owned()
     } else if is_its_own {
         "It repeats the SYN-ACK that was seen before: a sign of life, and nothing else.".to_owned()
+    } else if is_late_answer(story, segment, states) {
+        format!(
+            "It acknowledges the SYN once more, although the handshake is over: of a {} that has lost the connection \
+             since. It goes through, so that the {} can challenge it (RFC 5961 section 4), and changes nothing.",
+            story.sender(),
+            story.receiver()
+        )
     } else if is_over(story, states) {
         "The connection is over: it has crossed the RST that ended it, and changes nothing.".to_owned()
     } else if states[direction.index()] == State::SynReceived {
@@ -191,6 +198,15 @@ fn syn_ack(story: &Story, segment: &Segment, states: [State; 2]) -> Ruling {
             story.sender()
         )
     }])
+}
+
+/// Whether a SYN-ACK answers its receiver's SYN although the handshake is over.
+fn is_late_answer(story: &Story, segment: &Segment, states: [State; 2]) -> bool {
+    let direction = story.direction().unwrap_or(Direction::Reply);
+    let syn = story.initial(direction.opposite());
+    states != [State::Closed; 2]
+        && states[direction.index()] != State::SynReceived
+        && syn.is_some_and(|syn| syn.plus(1) == segment.ack)
 }
 
 /// Whether the segment's sender has not sent more than a SYN, or nothing at all.

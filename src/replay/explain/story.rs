@@ -158,6 +158,12 @@ impl Story {
         self.states_before().is_some_and(|states| !states.iter().any(|state| opening.contains(state)))
     }
 
+    /// Whether its sender had sent a SYN, and nobody had answered that.
+    pub(super) fn has_sent_syn(&self) -> bool {
+        let states = self.states_before().zip(self.direction());
+        states.is_some_and(|(states, sender)| states[sender.index()] == State::SynSent)
+    }
+
     pub(super) fn states_after(&self) -> Option<[State; 2]> {
         self.verdict.subject.and_then(|subject| subject.states)
     }

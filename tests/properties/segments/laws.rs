@@ -425,9 +425,13 @@ fn is_told(verdict: &Verdict, evidence: Option<&Evidence>, flags: Option<Flags>)
         Some(Reason::Tcp(Refusal::OutOfWindow)) => detail.seq,
         // In SYN_SENT an RST has to acknowledge the SYN, or all the data on it: not what lies between.
         Some(Reason::Tcp(Refusal::AckOutOfWindow)) if !is_rst => detail.ack,
+        Some(Reason::Tcp(Refusal::UnexpectedSynAck)) => detail.ack,
         _ => return,
     };
-    let [low, high] = detail.expected.map(Seq);
+    let Some([low, high]) = detail.expected.map(|range| range.map(Seq)) else {
+        let no_syn_is_known = verdict.reason == Some(Reason::Tcp(Refusal::UnexpectedSynAck));
+        return assert!(no_syn_is_known, "{verdict:?}: {detail:?}");
+    };
     let refused = Seq(refused);
     assert!(refused.is_before(low) || refused.is_after(high), "{verdict:?}: {detail:?}");
 }
