@@ -288,9 +288,10 @@ impl Connection {
             }
             self.deadline.store(0, Relaxed);
             self.addresses.store(pair, Relaxed);
-            for word in self.tracker.iter().chain(&self.bytes).chain(&self.packets) {
-                word.store(0, Relaxed);
-            }
+            // One loop for each: chained to one, they would ask before every word which array it is in.
+            self.tracker.iter().for_each(|word| word.store(0, Relaxed));
+            self.bytes.iter().for_each(|word| word.store(0, Relaxed));
+            self.packets.iter().for_each(|word| word.store(0, Relaxed));
             self.last_seen.store(stamp, Relaxed);
             self.started.store(stamp, Relaxed);
             self.id.store(id << 16, Relaxed);

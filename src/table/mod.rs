@@ -309,10 +309,11 @@ impl Table {
     /// What `act` makes of the key of the live connection at this place, as its originator's packets bear it.
     fn with_key_of<R>(&self, index: Index, act: impl FnOnce(&Key<'_>) -> R) -> R {
         let identity = self.connections[index.0 as usize].identity();
-        let addresses = identity.is_v6().then(|| self.addresses[index.0 as usize].get());
-        let addresses = addresses.map(|(a, b)| (joined(a), joined(b)));
-        let v6 = addresses.as_ref().map(|(a, b)| (a, b));
-        act(&Key { identity, v6 })
+        if !identity.is_v6() {
+            return act(&Key { identity, v6: None });
+        }
+        let (originator, responder) = self.addresses[index.0 as usize].get();
+        act(&Key { identity, v6: Some((&joined(originator), &joined(responder))) })
     }
 
     /// The connection at this place; free places show what was left there.
