@@ -41,6 +41,16 @@ impl Storage for Timers<'_> {
     }
 
     #[inline]
+    fn set_next(&self, place: u32, next: u32) {
+        self.0.connection(Index::new(place)).set_next(next);
+    }
+
+    #[inline]
+    fn set_previous(&self, place: u32, previous: u32) {
+        self.0.connection(Index::new(place)).set_prev(previous);
+    }
+
+    #[inline]
     fn deadline(&self, place: u32) -> Tick {
         self.0.connection(Index::new(place)).deadline()
     }

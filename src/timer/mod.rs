@@ -101,6 +101,16 @@ pub trait Storage {
     fn links(&self, place: u32) -> Links;
     /// Writes the links of `place`.
     fn set_links(&self, place: u32, links: Links);
+    /// Writes the one that leads forward.
+    #[inline]
+    fn set_next(&self, place: u32, next: u32) {
+        self.set_links(place, Links { next, ..self.links(place) });
+    }
+    /// Writes the one that leads back.
+    #[inline]
+    fn set_previous(&self, place: u32, previous: u32) {
+        self.set_links(place, Links { previous, ..self.links(place) });
+    }
     /// When `place` is due, as its connection has it now: it may have moved since it was filed.
     fn deadline(&self, place: u32) -> Tick;
     /// Has the processor fetch the links and the deadline of `place`, which are asked for soon.

@@ -1,7 +1,7 @@
 //! The wheel: its hand, its occupancy, and how entries move.
 
 use super::occupancy::Occupancy;
-use super::{Links, MAX_PLACE, NONE, SLOTS, Storage};
+use super::{Links, NONE, SLOTS, Storage};
 use crate::time::{Span, Tick};
 
 /// A level of the wheel.
@@ -103,42 +103,58 @@ impl Wheel {
     pub fn file(&mut self, storage: &impl Storage, place: u32, deadline: Tick) {
         let slot = self.slot_for(deadline);
         let next = storage.head(slot.index());
-        if next != NONE {
-            storage.set_links(next, Links { previous: place, ..storage.links(next) });
+        if next == NONE {
+            self.occupancy[slot.level].insert(slot.number);
+        } else {
+            storage.set_previous(next, place);
         }
         storage.set_links(place, Links { next, previous: slot.as_link() });
         storage.set_head(slot.index(), place);
-        self.occupancy[slot.level].insert(slot.number);
     }
 
     /// Takes `place` out of its list, in constant time. Returns whether it was filed; if not, nothing
     /// happens.
     #[inline]
     pub fn unfile(&mut self, storage: &impl Storage, place: u32) -> bool {
-        let Links { next, previous } = storage.links(place);
-        if previous == NONE {
-            return false;
+        let links = storage.links(place);
+        if links.is_filed() {
+            self.unlink(storage, links);
+            storage.set_links(place, Links::UNFILED);
         }
-        if next != NONE {
-            storage.set_links(next, Links { previous, ..storage.links(next) });
-        }
+        links.is_filed()
+    }
+
+    /// Takes what has these links out of its list, but leaves them as they are.
+    #[inline]
+    fn unlink(&mut self, storage: &impl Storage, Links { next, previous }: Links) {
         if previous & IS_SLOT == 0 {
-            storage.set_links(previous, Links { next, ..storage.links(previous) });
-        } else {
-            let slot = Slot::of_link(previous);
-            storage.set_head(slot.index(), next);
-            if next == NONE {
-                self.occupancy[slot.level].remove(slot.number);
+            storage.set_next(previous, next);
+            if next != NONE {
+                storage.set_previous(next, previous);
             }
+        } else {
+            self.set_first(storage, Slot::of_link(previous), next);
         }
-        storage.set_links(place, Links::UNFILED);
-        true
+    }
+
+    /// Makes `next`, the second entry of a slot, its first.
+    #[inline]
+    fn set_first(&mut self, storage: &impl Storage, slot: Slot, next: u32) {
+        storage.set_head(slot.index(), next);
+        if next == NONE {
+            self.occupancy[slot.level].remove(slot.number);
+        } else {
+            storage.set_previous(next, slot.as_link());
+        }
     }
 
     /// Files `place` under another deadline: needed when it moves earlier, never when it moves later.
     #[inline]
     pub fn refile(&mut self, storage: &impl Storage, place: u32, deadline: Tick) {
-        self.unfile(storage, place);
+        let links = storage.links(place);
+        if links.is_filed() {
+            self.unlink(storage, links);
+        }
         self.file(storage, place, deadline);
     }
 
@@ -163,11 +179,14 @@ impl Wheel {
         let mut left = budget;
         loop {
             while let Some(slot) = self.slot_at_hand() {
-                if left == 0 {
-                    return Progress::Behind;
+                // Nothing is filed here meanwhile, nor in a slot of the hand that would come first.
+                while storage.head(slot.index()) != NONE {
+                    if left == 0 {
+                        return Progress::Behind;
+                    }
+                    left -= 1;
+                    self.examine(storage, slot, &mut due);
                 }
-                left -= 1;
-                self.examine(storage, slot, &mut due);
             }
             if self.lag() == 0 {
                 return Progress::Done;
@@ -206,8 +225,18 @@ impl Wheel {
     }
 
     /// Where an entry for `deadline` belongs, as seen from the hand.
+    #[inline]
     fn slot_for(&self, deadline: Tick) -> Slot {
         let from_hand = deadline.number().wrapping_sub(self.hand.number());
+        if from_hand < LEVELS[0].slots {
+            // Most of them, in the future or passed: all that the rest asks of them comes to this.
+            return Slot::of(deadline, 0);
+        }
+        self.slot_far_for(deadline, from_hand)
+    }
+
+    /// The same of one that is `from_hand` ticks ahead of the hand: farther than the lowest level reaches, or behind it.
+    fn slot_far_for(&self, deadline: Tick, from_hand: u32) -> Slot {
         let ahead = if deadline.has_passed(self.now) {
             // Between hand and now it keeps its slot; before the hand it goes where the hand is.
             if from_hand <= self.lag() { from_hand } else { 0 }
@@ -256,13 +285,15 @@ impl Wheel {
     #[inline]
     fn examine(&mut self, storage: &impl Storage, slot: Slot, due: &mut impl FnMut(u32)) {
         let place = storage.head(slot.index());
+        let Links { next, .. } = storage.links(place);
         // Its deadline arrives while the place before it is looked at.
-        if let Links { next: following @ 0..=MAX_PLACE, .. } = storage.links(place) {
-            storage.prefetch(following);
+        if next != NONE {
+            storage.prefetch(next);
         }
-        self.unfile(storage, place);
+        self.set_first(storage, slot, next);
         let deadline = storage.deadline(place);
         if deadline.has_passed(self.now) {
+            storage.set_links(place, Links::UNFILED);
             due(place);
         } else {
             self.file(storage, place, deadline);
