@@ -42,6 +42,7 @@ impl Census {
         }
     }
 
+    #[inline(always)]
     pub(super) fn changed(&mut self, [a, b]: [State; 2], [c, d]: [State; 2]) {
         self.by_states[a as usize][b as usize] -= 1;
         self.by_states[c as usize][d as usize] += 1;

@@ -52,7 +52,7 @@ impl Shard {
             writer.count(sense_of(Direction::Original), u64::from(packet.length), context.at.microseconds());
         });
         let id = connection.id();
-        self.tell_begun(index, observer);
+        self.tell_begun(index, None, observer);
         let subject = Subject { id, direction: Direction::Original, states: None };
         Verdict::accept(Class::New, subject)
     }

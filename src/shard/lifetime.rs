@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use super::record::{self, End, Rank, Record};
 use super::{Change, Context, Observer, Shard};
 use crate::table::{Full, Hash, Index, Key, Table};
-use crate::tcp::{self, Opening, State};
+use crate::tcp::{self, Opening, Passage, State};
 use crate::time::Tick;
 use crate::timer::{Links, Progress, Storage};
 use crate::wire::{Direction, protocol};
@@ -117,6 +117,7 @@ impl Shard {
 
     /// A place for a new connection that expires at `deadline`, by a packet that travels in `direction`; none where
     /// the table is full of dearer ones. Where its tuple is in the table already, that one was ended before.
+    #[inline(always)]
     pub(super) fn begin<O: Observer>(
         &mut self,
         place: (&Key<'_>, Hash),
@@ -224,7 +225,7 @@ impl Shard {
         let [before, after] = [tracked, outlasting].map(|it| it.marks.states());
         if before != after {
             self.time_wait.left();
-            self.tell_changed(index, before, after, observer);
+            self.tell_changed(index, before, after, Passage::of(before, after), observer);
         }
         true
     }
@@ -255,7 +256,7 @@ impl Shard {
         });
         self.forgo_round_trip(index);
         self.wheel.file(&Timers(&self.table), index.number(), deadline);
-        self.tell_begun(index, observer);
+        self.tell_begun(index, Some(tracked.marks.states()), observer);
     }
 
     /// Counts, numbers and tells the end of a connection that is no longer in its place.
@@ -269,26 +270,34 @@ impl Shard {
         observer.ended(change, record);
     }
 
-    /// Numbers and tells the beginning of the connection at `index`, once its states are written.
-    pub(super) fn tell_begun<O: Observer>(&mut self, index: Index, observer: &mut O) {
+    /// Numbers and tells the beginning of the connection at `index`, once these states of it are written.
+    #[inline(always)]
+    pub(super) fn tell_begun<O: Observer>(
+        &mut self,
+        index: Index,
+        states: Option<[State; 2]>,
+        observer: &mut O,
+    ) {
         self.searched_in_vain = None;
         let change = self.next_change(index, None);
         let connection = self.table.connection(index);
-        self.census.begun(connection.is_v6(), connection.protocol(), record::states_of(connection));
+        self.census.begun(connection.is_v6(), connection.protocol(), states);
         if observer.wants_changes() {
             observer.begun(change, &self.record(index));
         }
     }
 
     /// Numbers and tells a change of states.
+    #[inline]
     pub(super) fn tell_changed<O: Observer>(
         &mut self,
         index: Index,
         before: [State; 2],
         after: [State; 2],
+        passage: Passage,
         observer: &mut O,
     ) {
-        if after.iter().all(|state| matches!(state, State::TimeWait | State::Closed)) {
+        if passage.is_over() {
             self.searched_in_vain = None;
         }
         let change = self.next_change(index, Some(before));

@@ -365,7 +365,7 @@ impl Shard {
             && let Some(known) = self.opening(slot, arrival, now, observer)
         {
             *verdict = known;
-            return self.counters.count(verdict);
+            return;
         }
         let packet = burst.packet(slot, arrival, self.settings.checks);
         *verdict = self.judge(&packet, slot.hash, arrival, now, observer);

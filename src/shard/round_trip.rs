@@ -17,13 +17,13 @@ use super::Shard;
 const NONE: u16 = u16::MAX;
 
 impl Shard {
-    /// Adds to the round trip what has passed since the kept tick, before `next_tick` takes that one's place: it is
-    /// complete with the handshake, and a FIN within moves the tick. For a connection that is opening, and `opens_still`
+    /// Adds to the round trip what has passed since the kept tick, before the `next` one takes that one's place, if
+    /// any: it is complete with the handshake, and a FIN within moves the tick. For a connection that is opening, and `opens_still`
     /// or does not.
-    pub(super) fn note_round_trip(&self, index: Index, opens_still: bool, next_tick: Tick, now: Tick) {
+    pub(super) fn note_round_trip(&self, index: Index, opens_still: bool, next: Option<Tick>, now: Tick) {
         let connection = self.table.connection(index);
         let tick = Tick::new(connection.note());
-        if opens_still && next_tick == tick {
+        if opens_still && next.is_none_or(|next| next == tick) {
             return;
         }
         let span = now.since(tick).milliseconds().saturating_add(u32::from(connection.round_trip()));

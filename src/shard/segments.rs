@@ -1,13 +1,13 @@
 //! TCP segments: the tracker's judgement, and its commit to the table.
 
 use super::burst::Slot;
-use super::record::states_of;
+use super::lifetime::Timers;
 use super::verdict::{Class, Reason, Refusal, Subject, Verdict};
 use super::{Arrival, Context, Observer, Shard, sense_of};
-use crate::table::{self, Hash, Index, Key};
-use crate::tcp::{self, Accepted, Judgement, Opening, Rearm, Situation, State, Timer};
+use crate::table::{self, Hash, Index, Key, Writer};
+use crate::tcp::{self, Accepted, Judgement, Opening, Passage, Rearm, Situation, State, Timer};
 use crate::time::{Tick, Time};
-use crate::wire::{self, Direction, Packet, Segment};
+use crate::wire::{self, Direction, Flags, Packet, Segment};
 
 /// What a connection in the table keeps of the endpoint that sends in `direction`, and of the other one.
 #[inline(always)]
@@ -15,13 +15,37 @@ fn halves(connection: &table::Connection, direction: Direction) -> [tcp::Half; 2
     connection.halves(sense_of(direction)).map(|[reach, word]| tcp::Half { reach, word })
 }
 
-/// What a segment does to its connection.
-struct Moved {
-    before: tcp::Connection,
-    after: tcp::Connection,
-    /// See [`Accepted::note`].
-    note: Tick,
+/// What a segment does to its connection beside the tracker's words.
+struct Effect {
+    /// Both states, the originator's first.
+    before: [State; 2],
+    after: [State; 2],
+    passage: Passage,
+    /// Whether the handshake was under way, and still is.
+    was_opening: bool,
+    is_opening: bool,
+    is_picked_up: bool,
+    /// See [`Accepted::note`]; none where it is the one from before.
+    note: Option<Tick>,
     rearm: Rearm,
+}
+
+impl Effect {
+    /// That of a step by who sends in `direction`.
+    #[inline(always)]
+    fn of(step: &tcp::Step, direction: Direction, note: Option<Tick>) -> Effect {
+        let [before, after] = [step.before, step.after].map(|states| in_order(direction, states));
+        let (was_opening, is_opening) = (step.was_opening, step.is_opening);
+        let (passage, rearm) = (step.passage, step.rearm);
+        Effect { before, after, passage, was_opening, is_opening, is_picked_up: false, note, rearm }
+    }
+}
+
+/// Writes both halves after a step by who sends in `direction`.
+#[inline(always)]
+fn write_step(writer: &Writer<'_>, step: &tcp::Step, direction: Direction) {
+    let [own, other] = [step.own, step.other].map(|half| [half.reach, half.word]);
+    writer.set_both_halves(sense_of(direction), own, other);
 }
 
 impl Shard {
@@ -90,47 +114,11 @@ impl Shard {
         let connection = self.table.connection(slot.candidate);
         let [own, other] = halves(connection, direction);
         let step = tcp::judge_orderly(direction, own, other, connection.shared_word(), &slot.ack)?;
-        Some(self.take_step(slot, direction, &step, (now, at), observer))
-    }
-
-    /// Writes down how an orderly segment, come at `clock`, has moved its connection, and tells it.
-    #[inline(always)]
-    fn take_step<O: Observer>(
-        &mut self,
-        slot: &Slot<'_>,
-        direction: Direction,
-        step: &tcp::Step,
-        (now, at): (Tick, Time),
-        observer: &mut O,
-    ) -> Subject {
-        let index = slot.candidate;
-        let [before, after] = [step.before, step.after].map(|states| in_order(direction, states));
-        let has_fin = slot.ack.control.has_fin();
-        let connection = self.table.connection(index);
-        if step.was_opening {
-            let note = if has_fin { now } else { Tick::new(connection.note()) };
-            self.note_round_trip(index, step.is_opening, note, now);
-        }
-        if enters_time_wait(before, after) {
-            self.settle_round_trip(index, false, at);
-        }
-        let connection = self.table.connection(index);
-        let sense = sense_of(direction);
-        connection.write(|writer| {
-            writer.set_both_halves(
-                sense,
-                [step.own.reach, step.own.word],
-                [step.other.reach, step.other.word],
-            );
-            if has_fin {
-                writer.set_note(now.number());
-            }
-            writer.count(sense, u64::from(slot.length), at.microseconds());
-        });
-        let id = connection.id();
-        self.rearm(index, step.rearm, now);
-        self.account(index, before, after, now, observer);
-        Subject { id, direction, states: Some(after) }
+        let effect = Effect::of(&step, direction, slot.ack.control.has_fin().then_some(now));
+        let write = |writer: &Writer<'_>| write_step(writer, &step, direction);
+        let subject =
+            self.take_effect(slot.candidate, direction, &effect, write, slot.length, (now, at), observer);
+        Some(subject)
     }
 
     /// Any segment, with or without a connection.
@@ -157,6 +145,7 @@ impl Shard {
     }
 
     /// A segment without a connection.
+    #[inline(never)]
     fn segment_of_none<O: Observer>(
         &mut self,
         place: (&Key<'_>, Hash),
@@ -186,18 +175,28 @@ impl Shard {
         let context = Context::of(arrival, now);
         if let Some(direction) = self.way_of_its(slot, arrival, now) {
             let subject = self.answer(slot.candidate, direction, &segment, slot.length, context, observer)?;
+            self.counters.count_plain(1);
             return Some(Verdict::accept(Class::Established, subject));
         }
         // There may be one since its place was looked for, one that is over, and one that is not its.
         if self.table.find(slot.hash, &slot.key).is_some() {
             return None;
         }
-        let verdict = self.segment_of_none((&slot.key, slot.hash), &segment, slot.length, context, observer);
+        let place = (&slot.key, slot.hash);
+        let is_refused = segment.flags.has(Flags::ACK)
+            || self.is_quiet(now)
+            || !context.admission.allows_segment(Direction::Original);
+        let verdict = if is_refused {
+            self.segment_of_none(place, &segment, slot.length, context, observer)
+        } else {
+            self.open(place, &tcp::by_syn(&segment, now), slot.length, context, observer)
+        };
         let verdict = context.admission.relax(verdict);
         if verdict.reason.is_some() && observer.wants_evidence() {
             let packet = wire::parse(&arrival.frame, self.settings.checks);
             self.testify_of_frame(&packet, arrival, now, &verdict, observer);
         }
+        self.counters.count(&verdict);
         Some(verdict)
     }
 
@@ -238,6 +237,8 @@ impl Shard {
     }
 
     /// The SYN-ACK that the connection at `index` waits for, committed. `None` where it takes more.
+    // Inlined, since most of what it asks of a connection is known once it waits for that.
+    #[inline(always)]
     fn answer<O: Observer>(
         &mut self,
         index: Index,
@@ -248,11 +249,15 @@ impl Shard {
         observer: &mut O,
     ) -> Option<Subject> {
         let connection = self.table.connection(index);
-        let before = tcp::Connection::from_words(connection.tracker());
-        let (after, rearm) = tcp::judge_answer(&before, direction, segment, context.now)?;
-        let moved = Moved { before, after, note: Tick::new(connection.note()), rearm };
+        let ([own, other], stamps) = (halves(connection, direction), connection.shared_word());
+        let (step, stamps) = tcp::judge_answer(direction, own, other, stamps, segment)?;
+        let write = |writer: &Writer<'_>| {
+            write_step(writer, &step, direction);
+            writer.set_shared_word(stamps);
+        };
+        let effect = Effect::of(&step, direction, None);
         let clock = (context.now, context.at);
-        Some(self.write_down(index, direction, &moved, length, clock, observer))
+        Some(self.take_effect(index, direction, &effect, write, length, clock, observer))
     }
 
     /// The same of one that takes the tracker's long way.
@@ -314,61 +319,77 @@ impl Shard {
     ) -> Verdict {
         let mut after = accepted.connection;
         self.keep_irregular(index, &mut after, &accepted.irregular, context.now);
-        let moved = Moved { before: *before, after, note: accepted.note, rearm: accepted.rearm };
+        let states = [before.marks.states(), after.marks.states()];
+        let effect = Effect {
+            before: states[0],
+            after: states[1],
+            passage: Passage::of(states[0], states[1]),
+            was_opening: before.is_opening(),
+            is_opening: after.is_opening(),
+            is_picked_up: after.marks.is_picked_up(),
+            note: Some(accepted.note),
+            rearm: accepted.rearm,
+        };
+        let write = |writer: &Writer<'_>| writer.set_tracker(&after.words());
         let clock = (context.now, context.at);
-        let subject = self.write_down(index, direction, &moved, length, clock, observer);
+        let subject = self.take_effect(index, direction, &effect, write, length, clock, observer);
         Verdict { reason: accepted.remark.map(Reason::Tcp), ..Verdict::accept(Class::Established, subject) }
     }
 
-    /// Writes down how a segment of `length` bytes, come at `clock`, has moved its connection, and tells it.
-    fn write_down<O: Observer>(
+    /// Writes down a segment of `length` bytes, come at `clock`, that has this effect on its connection, tells it and
+    /// counts it; `write` writes the tracker's words.
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "a packet's surroundings, each used once")]
+    fn take_effect<O: Observer>(
         &mut self,
         index: Index,
         direction: Direction,
-        moved: &Moved,
+        effect: &Effect,
+        write: impl FnOnce(&Writer<'_>),
         length: u32,
         (now, at): (Tick, Time),
         observer: &mut O,
     ) -> Subject {
-        if moved.before.is_opening() {
-            self.note_round_trip(index, moved.after.is_opening(), moved.note, now);
+        if effect.was_opening {
+            self.note_round_trip(index, effect.is_opening, effect.note, now);
         }
-        let (before, after) = (moved.before.marks.states(), moved.after.marks.states());
-        if enters_time_wait(before, after) {
-            self.settle_round_trip(index, moved.after.marks.is_picked_up(), at);
+        if effect.passage.begins_time_wait() {
+            self.settle_round_trip(index, effect.is_picked_up, at);
         }
         let connection = self.table.connection(index);
+        let (id, expires) = (connection.id(), connection.deadline());
+        let deadline = self.rearmed(index, expires, effect.rearm, now);
         connection.write(|writer| {
-            writer.set_tracker(&moved.after.words());
-            writer.set_note(moved.note.number());
+            write(writer);
+            if let Some(note) = effect.note {
+                writer.set_note(note.number());
+            }
+            writer.set_deadline(deadline);
             writer.count(sense_of(direction), u64::from(length), at.microseconds());
         });
-        let id = connection.id();
-        self.rearm(index, moved.rearm, now);
-        self.account(index, before, after, now, observer);
-        Subject { id, direction, states: Some(after) }
+        // Of one that moves later the wheel need not know.
+        if deadline.is_before(expires) {
+            self.wheel.refile(&Timers(&self.table), index.number(), deadline);
+        }
+        self.account(index, effect, now, observer);
+        Subject { id, direction, states: Some(effect.after) }
     }
 
     /// Tells a change of states, if it is one.
     #[inline(always)]
-    fn account<O: Observer>(
-        &mut self,
-        index: Index,
-        before: [State; 2],
-        after: [State; 2],
-        now: Tick,
-        observer: &mut O,
-    ) {
-        if before == after {
-            return;
-        }
-        self.tell_changed(index, before, after, observer);
-        if before.contains(&State::TimeWait) || after.contains(&State::TimeWait) {
-            self.account_time_wait(index, before, after, now, observer);
+    fn account<O: Observer>(&mut self, index: Index, effect: &Effect, now: Tick, observer: &mut O) {
+        let Effect { before, after, passage, .. } = *effect;
+        if passage.changes() {
+            self.tell_changed(index, before, after, passage, observer);
+            if passage.concerns_time_wait() {
+                self.account_time_wait(index, before, after, now, observer);
+            }
         }
     }
 
     /// Begins a connection by the segment that `opening` was made from.
+    // Inlined, since of a SYN nearly all of it is known in advance.
+    #[inline(always)]
     fn open<O: Observer>(
         &mut self,
         (key, hash): (&Key<'_>, Hash),
@@ -397,14 +418,17 @@ impl Shard {
             writer.set_note(opening.note.number());
             writer.count(sense_of(opening.direction), u64::from(length), context.at.microseconds());
         });
-        let states = states_of(connection);
+        let states = Some(tracked.marks.states());
         if !tracked.is_opening() {
             self.forgo_round_trip(index);
         }
-        self.tell_begun(index, observer);
+        self.tell_begun(index, states, observer);
         let id = self.table.connection(index).id();
         // One that takes its tuple back may be closing.
-        self.account_time_wait(index, [State::Closed; 2], tracked.marks.states(), context.now, observer);
+        let before = [State::Closed; 2];
+        if Passage::of(before, tracked.marks.states()).concerns_time_wait() {
+            self.account_time_wait(index, before, tracked.marks.states(), context.now, observer);
+        }
         Verdict::accept(Class::New, Subject { id, direction: opening.direction, states })
     }
 
@@ -413,24 +437,21 @@ impl Shard {
         self.quiet_until.is_some_and(|until| !until.has_passed(now))
     }
 
-    /// Starts, shortens or keeps the timer.
-    fn rearm(&mut self, index: Index, rearm: Rearm, now: Tick) {
-        let connection = self.table.connection(index);
-        let deadline = match rearm {
-            Rearm::Keep => return,
+    /// When the connection at `index` expires, which would at `expires`, once a segment has started, shortened or kept
+    /// its timer.
+    #[inline(always)]
+    fn rearmed(&self, index: Index, expires: Tick, rearm: Rearm, now: Tick) -> Tick {
+        match rearm {
+            Rearm::Keep => expires,
             Rearm::Start(Timer::TimeWait) => {
                 now.after(tcp::time_wait_span(&self.settings.tcp, self.round_trip(index)))
             }
             Rearm::Start(timer) => now.after(timer.span(&self.settings.tcp.timeouts)),
             Rearm::AtMost(span) => {
                 let sooner = now.after(span);
-                if !sooner.is_before(connection.deadline()) {
-                    return;
-                }
-                sooner
+                if sooner.is_before(expires) { sooner } else { expires }
             }
-        };
-        self.set_deadline(index, deadline);
+        }
     }
 }
 
@@ -441,10 +462,4 @@ const fn in_order(direction: Direction, [own, other]: [State; 2]) -> [State; 2] 
         Direction::Original => [own, other],
         Direction::Reply => [other, own],
     }
-}
-
-/// Whether an endpoint enters TIME_WAIT, where none was before.
-#[inline(always)]
-fn enters_time_wait(before: [State; 2], after: [State; 2]) -> bool {
-    after.contains(&State::TimeWait) && !before.contains(&State::TimeWait)
 }

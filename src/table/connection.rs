@@ -333,6 +333,12 @@ impl Writer<'_> {
         self.0.tracker[2 + sense.opposite() as usize].store(other[1], Relaxed);
     }
 
+    /// Sets the tracker's last word; see [`Connection::shared_word`].
+    #[inline(always)]
+    pub fn set_shared_word(&self, word: u64) {
+        self.0.tracker[4].store(word, Relaxed);
+    }
+
     /// Sets the tracker's words.
     #[inline(always)]
     pub fn set_tracker(&self, words: &[u64; 5]) {

@@ -448,6 +448,13 @@ impl Half {
         Half { word: self.word & !(15 << 48) | (state as u64) << 48, ..self }
     }
 
+    /// The same half with this scale offered.
+    #[inline(always)]
+    pub(super) const fn in_scale(self, scale: u8) -> Half {
+        const LOW: u32 = 48 + bit::SCALE;
+        Half { word: self.word & !(15 << LOW) | (scale as u64) << LOW, ..self }
+    }
+
     /// The same half of an endpoint that has acknowledged something.
     #[inline(always)]
     pub(super) const fn acked(self) -> Half {

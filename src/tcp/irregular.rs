@@ -135,6 +135,7 @@ impl Remembered {
     const AT: u32 = (1 << 24) - 1;
 
     /// Remembers `segment`.
+    #[inline]
     pub(super) fn new(kind: Kind, segment: &Segment<'_>, now: Tick) -> Remembered {
         Remembered {
             kind,

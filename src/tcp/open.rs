@@ -1,10 +1,12 @@
 //! How a connection begins: by a SYN, in mid-stream, or by the answer to a remembered SYN.
 
-use super::connection::{Connection, Marks, NO_SCALE, Peer, Stamp};
+use super::connection::{Connection, Half, Marks, NO_SCALE, Peer, Stamp};
 use super::irregular::{Irregular, Kind, Remembered, Stream};
+use super::orderly::Step;
+use super::passage::Passage;
 use super::policy::Policy;
 use super::refusal::Refusal;
-use super::state::State;
+use super::state::{Received, Sent, State};
 use super::timer::{Lasts, Rearm, Timer};
 use crate::time::Tick;
 use crate::wire::{Direction, Flags, Segment, Seq};
@@ -45,8 +47,9 @@ pub fn begin(segment: &Segment<'_>, policy: &Policy, quiet: bool, now: Tick) -> 
     if policy.loose { Ok(in_mid_stream(segment, now)) } else { Err(Refusal::NoSyn) }
 }
 
-/// The first segment is a SYN: SYN_SENT/LISTEN.
-pub(super) fn by_syn(segment: &Segment<'_>, now: Tick) -> Opening {
+/// The first segment is a SYN without ACK: SYN_SENT/LISTEN. As [`begin`] where that is not refused.
+#[inline]
+pub fn by_syn(segment: &Segment<'_>, now: Tick) -> Opening {
     let connection = syn_sent(&Remembered::new(Kind::Syn, segment, now));
     Opening {
         connection,
@@ -58,6 +61,7 @@ pub(super) fn by_syn(segment: &Segment<'_>, now: Tick) -> Opening {
 }
 
 /// A connection of which nothing but a SYN was seen.
+#[inline]
 fn syn_sent(syn: &Remembered) -> Connection {
     let mut marks = Marks::new(State::SynSent, State::Listen);
     marks.set_scale(Direction::Original, syn.scale);
@@ -149,7 +153,6 @@ pub(super) fn by_syn_ack(
 /// Takes in a SYN-ACK of `sender` that acknowledges the other's SYN, or the SYN of a simultaneous open:
 /// numbers, windows and scales. The window of a SYN itself is never scaled.
 pub(super) fn answer(connection: &mut Connection, sender: Direction, syn: &Remembered, ack: Option<Seq>) {
-    use super::state::{Received, Sent};
     let other = sender.opposite();
     let other_window = connection.raw_window(other);
     connection.marks.set_scale(sender, syn.scale);
@@ -180,28 +183,67 @@ pub(super) fn answer(connection: &mut Connection, sender: Direction, syn: &Remem
     }
 }
 
-/// Takes in the handshake's second segment, where it is as it should be: a SYN-ACK of the responder that acknowledges the
-/// SYN, the only segment that was seen before. Says what becomes of the connection and its timer; `None` where that
-/// takes more.
+/// Takes in the handshake's second segment, where it is as it should be: a SYN-ACK of the responder (`own`) that
+/// acknowledges the SYN of the originator (`other`), the only segment that was seen before; `stamps` is the last of
+/// [`Connection::words`]. Says what becomes of both halves, and of that word; `None` where that takes more.
 ///
 /// Like [`judge_orderly`](super::judge_orderly) it answers only what [`judge`](super::judge) would answer, and is held
 /// against that by every test of the tracker.
+#[inline(always)]
 pub fn judge_answer(
-    connection: &Connection,
     sender: Direction,
+    own: Half,
+    other: Half,
+    stamps: u64,
     segment: &Segment<'_>,
-    now: Tick,
-) -> Option<(Connection, Rearm)> {
+) -> Option<(Step, u64)> {
+    const BEFORE: [State; 2] = [State::Listen, State::SynSent];
+    const AFTER: [State; 2] = [State::Listen.sent(Sent::SynAck), State::SynSent.received(Received::SynAck)];
     let is_syn_ack = segment.flags.has(Flags::SYN.with(Flags::ACK)) && !segment.flags.has(Flags::RST);
-    let is_awaited = connection.marks.states() == [State::SynSent, State::Listen]
+    let is_awaited = own.state_number() == BEFORE[0] as usize
+        && other.state_number() == BEFORE[1] as usize
         && matches!(sender, Direction::Reply)
-        && !connection.marks.is_irregular();
-    if !is_syn_ack || !is_awaited || !connection.acknowledges_syn(sender.opposite(), segment.ack) {
+        && own.is_orderly_with(other, sender)
+        && own.scale() == u32::from(NO_SCALE)
+        && !other.is_stamped();
+    let mut to = other.peer();
+    let acknowledges = segment.ack.is_after(Seq(stamps as u32)) && !segment.ack.is_after(to.end);
+    if !is_syn_ack || !is_awaited || !acknowledges {
         return None;
     }
-    let mut next = *connection;
-    answer(&mut next, sender, &Remembered::new(Kind::SynAck, segment, now), Some(segment.ack));
-    Some((next, Rearm::Start(Timer::of(&next))))
+    // As in `answer`, of a connection that no scale is in force of yet.
+    let scale = segment.options.window_scale().unwrap_or(NO_SCALE);
+    let both = own.in_scale(scale);
+    let right_edge = segment.seq.plus(1).plus(u32::from(to.window));
+    let from = Peer {
+        end: segment.end(),
+        limit: right_edge.max(segment.end()),
+        ack: segment.ack,
+        window: units(segment.window, both.effective_scale(other) as u8),
+    };
+    to.window = units(to.window, other.effective_scale(both) as u8);
+    to.limit = to.limit.max(segment.ack.plus(u32::from(segment.window)));
+    let step = Step {
+        own: both.with(&from).in_state(AFTER[0]).acked(),
+        other: other.with(&to).in_state(AFTER[1]),
+        before: BEFORE,
+        after: AFTER,
+        passage: const { Passage::of(BEFORE, AFTER) },
+        was_opening: true,
+        is_opening: true,
+        rearm: Rearm::Start(const { Timer::of_states(AFTER[0], AFTER[1]) }),
+    };
+    Some((step, stamps & u64::from(u32::MAX) | u64::from(segment.seq.0) << 32))
+}
+
+impl Connection {
+    /// The connection after a segment of `sender`, and what that does to its timer, if [`judge_answer`] takes it: for
+    /// whoever has a connection at hand rather than in a table.
+    pub fn after_answer(&self, sender: Direction, segment: &Segment<'_>) -> Option<(Connection, Rearm)> {
+        let (own, other, [.., stamps]) = (self.half(sender), self.half(sender.opposite()), self.words());
+        let (step, stamps) = judge_answer(sender, own, other, stamps, segment)?;
+        Some((step.connection(sender, stamps), step.rearm))
+    }
 }
 
 /// A SYN's unscaled window in units of `scale`, rounded up.

@@ -17,6 +17,7 @@
 //! states and of the timer, and the compiler has worked that out for all of them ([`MOVES`]).
 
 use super::connection::{Connection, Half, Peer};
+use super::passage::Passage;
 use super::state::{Received, Sent, State};
 use super::timer::{Rearm, Timer};
 use crate::wire::{Ack, Direction, Segment, Seq};
@@ -32,6 +33,8 @@ pub struct Step {
     pub before: [State; 2],
     /// Both states after it, the sender's first.
     pub after: [State; 2],
+    /// What these four states say.
+    pub passage: Passage,
     /// Whether the handshake was under way before it; see [`Connection::is_opening`].
     pub was_opening: bool,
     /// Whether it still is.
@@ -91,6 +94,7 @@ pub fn judge_orderly(sender: Direction, own: Half, other: Half, stamps: u64, seg
         other: after[1],
         before: moved.before,
         after: moved.after,
+        passage: moved.passage,
         was_opening,
         is_opening: !other.has_acked(),
         rearm: moved.rearm(brings, is_half_closed),
@@ -121,11 +125,15 @@ impl Traits {
     #[inline(always)]
     fn of(segment: &Ack, is_first: bool, acknowledges_more: bool) -> Traits {
         let has_data = segment.payload > 0;
-        Traits::ANY
-            .and_if(has_data, Traits::DATA)
-            .and_if(segment.control.has_options(), Traits::OPTIONS)
-            .and_if(!is_first, Traits::LATER)
-            .and_if(has_data | is_first | acknowledges_more, Traits::NEWS)
+        // All of them by arithmetic: any may hold or not, and no branch could be foretold.
+        let has = |is_so: bool, others: Traits| u8::from(is_so) * others.0;
+        Traits(
+            Traits::ANY.0
+                | has(has_data, Traits::DATA)
+                | has(segment.control.has_options(), Traits::OPTIONS)
+                | has(!is_first, Traits::LATER)
+                | has(has_data | is_first | acknowledges_more, Traits::NEWS),
+        )
     }
 
     #[inline(always)]
@@ -146,6 +154,7 @@ struct Move {
     /// The sender's state and the other's.
     before: [State; 2],
     after: [State; 2],
+    passage: Passage,
     /// The timer that governs afterwards, as long as nothing was sent after the first FIN.
     timer: Timer,
     /// What starts that: the contract's table "what starts it again", for what is not repeated.
@@ -204,7 +213,8 @@ impl Move {
             // Where nobody checks it (`check_window`), it may have acknowledged less than the SYN before.
             .and_if(ends_handshake, Traits::LATER);
         let timer = Timer::of_states(own_after, other_after);
-        Some(Move { before, after, timer, starts: starts(before, after), excludes, other_closed })
+        let passage = Passage::of(before, after);
+        Some(Move { before, after, passage, timer, starts: starts(before, after), excludes, other_closed })
     }
 }
 
@@ -226,7 +236,7 @@ const fn starts(before: [State; 2], after: [State; 2]) -> Traits {
     }
 }
 
-/// Whether either endpoint enters TIME_WAIT.
+/// Whether either endpoint enters TIME_WAIT, be the other one there already or not.
 const fn enters_time_wait(before: [State; 2], after: [State; 2]) -> bool {
     let [own, other] = [
         matches!(after[0], State::TimeWait) && !matches!(before[0], State::TimeWait),
@@ -274,11 +284,18 @@ impl Connection {
     pub fn after_orderly(&self, sender: Direction, segment: &Segment<'_>) -> Option<(Connection, Rearm)> {
         let (own, other, [.., stamps]) = (self.half(sender), self.half(sender.opposite()), self.words());
         let step = judge_orderly(sender, own, other, stamps, &Ack::of(segment)?)?;
+        Some((step.connection(sender, stamps), step.rearm))
+    }
+}
+
+impl Step {
+    /// The connection after this step of `sender`, with that for the last of its words.
+    pub(super) fn connection(&self, sender: Direction, stamps: u64) -> Connection {
         let [originator, responder] = match sender {
-            Direction::Original => [step.own, step.other],
-            Direction::Reply => [step.other, step.own],
+            Direction::Original => [self.own, self.other],
+            Direction::Reply => [self.other, self.own],
         };
         let words = [originator.reach, responder.reach, originator.word, responder.word, stamps];
-        Some((Connection::from_words(words), step.rearm))
+        Connection::from_words(words)
     }
 }

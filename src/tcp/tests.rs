@@ -159,7 +159,7 @@ impl Track {
             now: self.now,
         };
         let judgement = judge(&situation, segment);
-        if let Some(answered) = judge_answer(&self.connection, direction, segment, self.now) {
+        if let Some(answered) = self.connection.after_answer(direction, segment) {
             let Judgement::Accept(whole) = judgement else { panic!("it answers: {segment:?}") };
             assert_eq!(answered, (whole.connection, whole.rearm));
             assert_eq!((self.note, None), (whole.note, whole.remark));

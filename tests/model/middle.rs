@@ -132,7 +132,7 @@ fn hold_short_ways_against(
     judgement: &Judgement,
 ) {
     let Situation { connection, direction, now, .. } = *situation;
-    if let Some(answered) = tcp::judge_answer(connection, direction, segment, now) {
+    if let Some(answered) = connection.after_answer(direction, segment) {
         let Judgement::Accept(accepted) = judgement else {
             panic!("it answers, but {judgement:?}: {segment:?}")
         };

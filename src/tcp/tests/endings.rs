@@ -287,7 +287,7 @@ fn a_connection_by_the_book_takes_the_short_ways_from_its_syn_ack_on() {
     for closes_first in [Original, Reply] {
         let mut track = Track::syn_sent();
         let syn_ack = segment(SYN_ACK, B, A + 1, 0);
-        assert!(judge_answer(&track.connection, Reply, &syn_ack, track.now).is_some());
+        assert!(track.connection.after_answer(Reply, &syn_ack).is_some());
         assert_eq!(track.b(SYN_ACK, 0, 1), Fine);
         let mut go = |sender: Direction, flags, [seq, ack]: [u32; 2], payload| {
             let (own, other) = if sender == Original { (A, B) } else { (B, A) };
