@@ -182,22 +182,54 @@ impl Shard {
         if self.table.find(slot.hash, &slot.key).is_some() {
             return None;
         }
-        let place = (&slot.key, slot.hash);
         let is_refused = segment.flags.has(Flags::ACK)
             || self.is_quiet(now)
             || !context.admission.allows_segment(Direction::Original);
-        let verdict = if is_refused {
-            self.segment_of_none(place, &segment, slot.length, context, observer)
-        } else {
-            self.open(place, &tcp::by_syn(&segment, now), slot.length, context, observer)
-        };
-        let verdict = context.admission.relax(verdict);
-        if verdict.reason.is_some() && observer.wants_evidence() {
-            let packet = wire::parse(&arrival.frame, self.settings.checks);
-            self.testify_of_frame(&packet, arrival, now, &verdict, observer);
+        if is_refused {
+            return Some(self.refuse_opening(slot, arrival, now, observer));
+        }
+        let place = (&slot.key, slot.hash);
+        let verdict = self.open(place, &tcp::by_syn(&segment, now), slot.length, context, observer);
+        if verdict.reason.is_some() {
+            self.testify_of_opening(arrival, now, &verdict, observer);
         }
         self.counters.count(&verdict);
         Some(verdict)
+    }
+
+    /// A SYN that may not begin a connection, with the reason.
+    // A function of its own: the one above need not keep the segment for it.
+    #[inline(never)]
+    fn refuse_opening<O: Observer>(
+        &mut self,
+        slot: &Slot<'_>,
+        arrival: &Arrival<'_>,
+        now: Tick,
+        observer: &mut O,
+    ) -> Verdict {
+        let segment = Segment::of_opening(&arrival.frame, slot.key.is_v6(), &slot.ack);
+        let context = Context::of(arrival, now);
+        let place = (&slot.key, slot.hash);
+        let verdict = self.segment_of_none(place, &segment, slot.length, context, observer);
+        let verdict = context.admission.relax(verdict);
+        self.testify_of_opening(arrival, now, &verdict, observer);
+        self.counters.count(&verdict);
+        verdict
+    }
+
+    /// The numbers behind the reason of a SYN's verdict, from its frame once more.
+    #[inline(never)]
+    fn testify_of_opening<O: Observer>(
+        &self,
+        arrival: &Arrival<'_>,
+        now: Tick,
+        verdict: &Verdict,
+        observer: &mut O,
+    ) {
+        if observer.wants_evidence() {
+            let packet = wire::parse(&arrival.frame, self.settings.checks);
+            self.testify_of_frame(&packet, arrival, now, verdict, observer);
+        }
     }
 
     /// The connection that was found, unless its time is up: then it ends, and whatever has the tuple after it is what

@@ -270,7 +270,10 @@ impl Connection {
     /// snapshots say (and nothing else: every word is an atomic).
     #[inline(always)]
     pub fn write<R>(&self, change: impl FnOnce(&Writer) -> R) -> R {
-        self.version.write(|| change(&Writer(self)))
+        self.version.write(
+            #[inline(always)]
+            || change(&Writer(self)),
+        )
     }
 
     /// Runs `copy`, which may load any word, until no write disturbed it.

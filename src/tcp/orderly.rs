@@ -47,12 +47,29 @@ pub struct Step {
 /// [`Connection::words`]. `None` where it takes more.
 #[inline(always)]
 pub fn judge_orderly(sender: Direction, own: Half, other: Half, stamps: u64, segment: &Ack) -> Option<Step> {
+    // Compiled for either: behind the handshake many of the questions have one answer.
+    if own.has_acked() && other.has_acked() {
+        judge_phase::<false>(sender, own, other, stamps, segment)
+    } else {
+        judge_phase::<true>(sender, own, other, stamps, segment)
+    }
+}
+
+/// The same in one phase of the connection: `WAS_OPENING` says whether one endpoint has not acknowledged anything yet.
+#[inline(always)]
+fn judge_phase<const WAS_OPENING: bool>(
+    sender: Direction,
+    own: Half,
+    other: Half,
+    stamps: u64,
+    segment: &Ack,
+) -> Option<Step> {
     let (from, to) = (own.peer(), other.peer());
     let is_fin = segment.control.has_fin();
     let event = usize::from(is_fin) | usize::from(segment.ack == to.end) << 1;
     let Some(moved) = &MOVES[own.state_number()][other.state_number()][event] else { return None };
 
-    let is_first = !own.has_acked();
+    let is_first = WAS_OPENING && !own.has_acked();
     // No less than before, and the other's SYN to begin with.
     let lowest = if is_first { initial(stamps, sender.opposite()).plus(1) } else { from.ack };
     // As in `judge_plain`: the highest bit of each says that it lies outside.
@@ -71,9 +88,8 @@ pub fn judge_orderly(sender: Direction, own: Half, other: Half, stamps: u64, seg
         return None;
     }
     let window = from.window.max(segment.control.window());
-    let was_opening = is_first || !other.has_acked();
     // Once the handshake is acknowledged, the scale in force is the one that is kept.
-    let scale = if was_opening { own.effective_scale(other) } else { own.scale() };
+    let scale = if WAS_OPENING { own.effective_scale(other) } else { own.scale() };
     let right_edge = segment.ack.plus(u32::from(segment.control.window()) << scale);
     let from = Peer { end: segment.end(), ack: segment.ack, window, ..from };
     let to = Peer { limit: to.limit.max(right_edge), ..to };
@@ -95,8 +111,8 @@ pub fn judge_orderly(sender: Direction, own: Half, other: Half, stamps: u64, seg
         before: moved.before,
         after: moved.after,
         passage: moved.passage,
-        was_opening,
-        is_opening: !other.has_acked(),
+        was_opening: WAS_OPENING,
+        is_opening: WAS_OPENING && !other.has_acked(),
         rearm: moved.rearm(brings, is_half_closed),
     })
 }
