@@ -225,8 +225,10 @@ pub(super) fn before_synchronized(situation: &Situation<'_>, segment: &Segment<'
             situation.remember(Remembered { seq: segment.ack, end: segment.ack, ..challenge })
         }
         (State::SynSent, State::Listen) if policy.loose => {
+            // Up to a window back as well: what is sent again may have been acknowledged, and that been lost behind us.
             let goes_on = situation.remembered(receiver, Kind::Challenge).is_some_and(|challenge| {
-                segment.seq.offset_from(challenge.seq.minus(1)) <= open::LARGEST_WINDOW
+                let lowest = challenge.seq.minus(open::LARGEST_WINDOW);
+                segment.seq.offset_from(lowest) <= 2 * open::LARGEST_WINDOW
             });
             if goes_on { situation.pass() } else { refused }
         }

@@ -414,7 +414,9 @@ mod figure_9_half_open_discovery {
         assert_eq!(track.send(Original, &segment(ACK, 44_000, 33_000, 10)), No(Refusal::NotSynchronized));
         assert_eq!(track.send(Reply, &segment(ACK, 33_000, 44_000, 0)), Fine);
         assert_eq!(track.send(Original, &segment(ACK, 44_000, 33_000, 10)), Fine);
-        assert_eq!(track.send(Original, &segment(ACK, 43_998, 33_000, 0)), No(Refusal::NotSynchronized));
+        assert_eq!(track.send(Original, &segment(ACK, 43_500, 33_000, 600)), Fine, "sent again, and more");
+        let too_old = 44_000_u32.wrapping_sub((1 << 30) + 1);
+        assert_eq!(track.send(Original, &segment(ACK, too_old, 33_000, 0)), No(Refusal::NotSynchronized));
         assert_eq!((track.states(), track.left()), ([SynSent, Listen], 120_000));
     }
 
