@@ -411,26 +411,29 @@ impl Shard {
         }
     }
 
-    /// Keeps the share of TIME_WAIT within its limit after a connection moved from `before` to `after`.
+    /// Keeps the share of TIME_WAIT within its limit after a connection's states have changed.
+    #[inline(always)]
     pub(super) fn account_time_wait<O: Observer>(
         &mut self,
         index: Index,
-        before: [State; 2],
-        after: [State; 2],
+        passage: Passage,
         now: Tick,
         observer: &mut O,
     ) {
-        let was = before.contains(&State::TimeWait);
-        let is = after.contains(&State::TimeWait);
-        if was && !is {
+        if passage.ends_time_wait() {
             self.time_wait.left();
         }
-        if is && !was {
+        if passage.begins_time_wait() {
             self.time_wait.entered(index, self.table.connection(index).id(), &self.table);
         }
-        if !is || !self.time_wait.is_over_limit() {
-            return;
+        if passage.is_in_time_wait() && self.time_wait.is_over_limit() {
+            self.limit_time_wait(index, passage, now, observer);
         }
+    }
+
+    /// Ends a connection in TIME_WAIT, since there are more than may be.
+    #[inline(never)]
+    fn limit_time_wait<O: Observer>(&mut self, index: Index, passage: Passage, now: Tick, observer: &mut O) {
         match self.settings.tcp.time_wait_overflow {
             tcp::TimeWaitOverflow::EvictOldest => {
                 if let Some(oldest) = self.time_wait.oldest(&self.table) {
@@ -438,8 +441,7 @@ impl Shard {
                 }
             }
             tcp::TimeWaitOverflow::Skip => {
-                let done = after.iter().all(|state| matches!(state, State::TimeWait | State::Closed));
-                if done && before != after {
+                if passage.is_over() && passage.changes() {
                     self.end_by_limit(index, End::Closed, now, observer);
                 }
             }

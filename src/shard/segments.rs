@@ -413,9 +413,7 @@ impl Shard {
         let Effect { before, after, passage, .. } = *effect;
         if passage.changes() {
             self.tell_changed(index, before, after, passage, observer);
-            if passage.concerns_time_wait() {
-                self.account_time_wait(index, before, after, now, observer);
-            }
+            self.account_time_wait(index, passage, now, observer);
         }
     }
 
@@ -457,10 +455,8 @@ impl Shard {
         self.tell_begun(index, states, observer);
         let id = self.table.connection(index).id();
         // One that takes its tuple back may be closing.
-        let before = [State::Closed; 2];
-        if Passage::of(before, tracked.marks.states()).concerns_time_wait() {
-            self.account_time_wait(index, before, tracked.marks.states(), context.now, observer);
-        }
+        let passage = Passage::of([State::Closed; 2], tracked.marks.states());
+        self.account_time_wait(index, passage, context.now, observer);
         Verdict::accept(Class::New, Subject { id, direction: opening.direction, states })
     }
 

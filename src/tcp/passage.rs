@@ -3,11 +3,12 @@
 //! ```text
 //!   before ─ segment ─► after          Passage
 //!   ESTB/ESTB     FIN   FIN1/CLSW      CHANGES
-//!   FIN2/CLSW     FIN   TIMW/LACK      CHANGES  BEGINS_TIME_WAIT  CONCERNS_TIME_WAIT
-//!   TIMW/LACK     ACK   TIMW/CLOS      CHANGES                    CONCERNS_TIME_WAIT  IS_OVER
+//!   FIN2/CLSW     FIN   TIMW/LACK      CHANGES  BEGINS_TIME_WAIT  IS_IN_TIME_WAIT
+//!   TIMW/LACK     ACK   TIMW/CLOS      CHANGES                    IS_IN_TIME_WAIT  IS_OVER
+//!   TIMW/CLOS     RST   CLOS/CLOS      CHANGES  ENDS_TIME_WAIT                     IS_OVER
 //! ```
 //!
-//! Four questions that follow each segment. Asked of the states they are a dozen comparisons; here they are asked when the
+//! Five questions that follow each segment. Asked of the states they are a dozen comparisons; here they are asked when the
 //! compiler works out what an orderly segment does ([`super::judge_orderly`]), and at run time of all others.
 
 use super::state::State;
@@ -20,8 +21,9 @@ pub struct Passage(u8);
 impl Passage {
     const CHANGES: u8 = 1;
     const BEGINS_TIME_WAIT: u8 = 1 << 1;
-    const CONCERNS_TIME_WAIT: u8 = 1 << 2;
-    const IS_OVER: u8 = 1 << 3;
+    const ENDS_TIME_WAIT: u8 = 1 << 2;
+    const IS_IN_TIME_WAIT: u8 = 1 << 3;
+    const IS_OVER: u8 = 1 << 4;
 
     /// From `before` to `after`.
     #[inline]
@@ -35,8 +37,11 @@ impl Passage {
         if is_waiting && !was_waiting {
             set |= Passage::BEGINS_TIME_WAIT;
         }
-        if is_waiting || was_waiting {
-            set |= Passage::CONCERNS_TIME_WAIT;
+        if was_waiting && !is_waiting {
+            set |= Passage::ENDS_TIME_WAIT;
+        }
+        if is_waiting {
+            set |= Passage::IS_IN_TIME_WAIT;
         }
         if is_done(after[0]) && is_done(after[1]) {
             set |= Passage::IS_OVER;
@@ -56,10 +61,16 @@ impl Passage {
         self.0 & Passage::BEGINS_TIME_WAIT != 0
     }
 
-    /// Whether an endpoint is in TIME_WAIT, or was before.
+    /// Whether an endpoint was in TIME_WAIT, and none is any more.
     #[inline(always)]
-    pub const fn concerns_time_wait(self) -> bool {
-        self.0 & Passage::CONCERNS_TIME_WAIT != 0
+    pub const fn ends_time_wait(self) -> bool {
+        self.0 & Passage::ENDS_TIME_WAIT != 0
+    }
+
+    /// Whether an endpoint is in TIME_WAIT afterwards.
+    #[inline(always)]
+    pub const fn is_in_time_wait(self) -> bool {
+        self.0 & Passage::IS_IN_TIME_WAIT != 0
     }
 
     /// Whether both endpoints are done afterwards.
@@ -90,7 +101,8 @@ mod tests {
             let passage = Passage::of(before, after);
             assert_eq!(passage.changes(), before != after, "{before:?} {after:?}");
             assert_eq!(passage.begins_time_wait(), is && !was, "{before:?} {after:?}");
-            assert_eq!(passage.concerns_time_wait(), is || was, "{before:?} {after:?}");
+            assert_eq!(passage.ends_time_wait(), was && !is, "{before:?} {after:?}");
+            assert_eq!(passage.is_in_time_wait(), is, "{before:?} {after:?}");
             assert_eq!(passage.is_over(), over, "{before:?} {after:?}");
         }
     }
