@@ -326,7 +326,7 @@ impl Shard {
                 Kind::Opening | Kind::Other(_) => None,
             };
             if let Some(direction) = way
-                && let Some(subject) = self.plain_segment(slot, direction, arrival.at, now)
+                && let Some(subject) = self.plain_segment(slot, arrival, direction, now)
             {
                 *verdict = Verdict::accept(Class::Established, subject);
                 plain += 1;
@@ -357,7 +357,7 @@ impl Shard {
                 *verdict = Verdict::accept(Class::Established, subject);
                 return self.counters.count_plain(1);
             }
-            if let Some(subject) = self.repeated_segment(slot, direction, arrival.at, now) {
+            if let Some(subject) = self.repeated_segment(slot, arrival, direction, now) {
                 *verdict = Verdict::accept(Class::Established, subject);
                 return self.counters.count_plain(1);
             }

@@ -55,39 +55,41 @@ impl Shard {
     pub(super) fn plain_segment(
         &self,
         slot: &Slot<'_>,
+        arrival: &Arrival<'_>,
         direction: Direction,
-        at: Time,
         now: Tick,
     ) -> Option<Subject> {
         let connection = self.table.connection(slot.candidate);
         let [own, other] = halves(connection, direction);
         let moved = tcp::judge_plain(own, other, &slot.ack)?;
-        Some(self.move_windows(connection, direction, &moved, slot.length, (now, at)))
+        Some(self.move_windows(connection, slot, arrival, direction, &moved, now))
     }
 
     /// The same of one that was sent before, or was overtaken.
     pub(super) fn repeated_segment(
         &self,
         slot: &Slot<'_>,
+        arrival: &Arrival<'_>,
         direction: Direction,
-        at: Time,
         now: Tick,
     ) -> Option<Subject> {
         let connection = self.table.connection(slot.candidate);
         let [own, other] = halves(connection, direction);
         let moved = tcp::judge_repeated(own, other, &slot.ack)?;
-        Some(self.move_windows(connection, direction, &moved, slot.length, (now, at)))
+        Some(self.move_windows(connection, slot, arrival, direction, &moved, now))
     }
 
-    /// Writes down how a segment of `length` bytes, come at `clock`, has moved the windows of its connection.
+    /// Writes down how a segment has moved the windows of its connection.
+    // Length and arrival are read where they are written: before, they would take registers meanwhile.
     #[inline(always)]
     fn move_windows(
         &self,
         connection: &table::Connection,
+        slot: &Slot<'_>,
+        arrival: &Arrival<'_>,
         direction: Direction,
         moved: &tcp::Moved,
-        length: u32,
-        (now, at): (Tick, Time),
+        now: Tick,
     ) -> Subject {
         let sense = sense_of(direction);
         // Later than the one before, since the timeout is always the same: the wheel need not know.
@@ -95,7 +97,7 @@ impl Shard {
         connection.write(|writer| {
             writer.set_halves(sense, [moved.own.reach, moved.own.word], moved.other_reach);
             writer.set_deadline(deadline);
-            writer.count(sense, u64::from(length), at.microseconds());
+            writer.count(sense, u64::from(slot.length), arrival.at.microseconds());
         });
         let states = Some([State::Established; 2]);
         Subject { id: connection.id(), direction, states }
