@@ -2,7 +2,7 @@
 //!
 //! Pure functions over small values: no clock, no memory, no packet bytes but a segment's numbers. The
 //! shard asks [`judge_plain`], [`judge_orderly`], [`judge_answer`] and [`judge`] about a segment of a known connection and
-//! [`begin`] about one without, and writes down what they answer.
+//! [`begin`] (of a SYN that is not refused, [`by_syn`]) about one without, and writes down what they answer.
 //!
 //! ```text
 //!  Connection + Irregular + Segment + Policy ──► Judgement { Accept │ Renew │ Refuse }
@@ -23,6 +23,7 @@
 //! | `judge` | puts these together |
 //! | `plain` | the same for nearly every segment, in a few comparisons |
 //! | `orderly` | the same for one that opens or closes as it should |
+//! | `passage` | what a change of states concerns beside the connection |
 //! | `timer` | which timer governs |
 //! | `policy`, `refusal` | what the operator decides; why a segment is refused |
 //! | `detail` | the numbers behind a refusal, for whoever asks afterwards |
