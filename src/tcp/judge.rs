@@ -369,7 +369,15 @@ fn is_unknown_repetition(connection: &Connection, sender: Direction, segment: &S
     let has_spoken = connection.marks.is_picked_up() || connection.marks.has_acked(sender);
     let is_unknown = has_spoken && connection.initial(sender).is_none();
     let is_old = !segment.end().is_after(connection.peer(sender).end);
-    is_unknown && is_old && window::check(connection, sender, segment).is_ok()
+    is_unknown
+        && is_old
+        && !is_astray(connection, sender, segment)
+        && window::check(connection, sender, segment).is_ok()
+}
+
+/// Whether a segment lies far from all that is known of a stream of which only one side was seen.
+fn is_astray(connection: &Connection, sender: Direction, segment: &Segment<'_>) -> bool {
+    connection.marks.is_responder_unseen() && !open::is_near(connection, sender, segment)
 }
 
 /// The SYN-ACK of a simultaneous open: both have sent a SYN, each acknowledges the other's.
@@ -410,6 +418,9 @@ fn judge_ack(situation: &Situation<'_>, segment: &Segment<'_>) -> Judgement {
         // Whatever lets it through, there is nothing behind a FIN: it moves nothing.
         let passes = policy.liberal || !policy.check_window;
         return if passes { situation.repetition() } else { Judgement::Refuse(Refusal::AfterFin) };
+    }
+    if is_astray(connection, direction, segment) {
+        return situation.repetition();
     }
     let mut accepted = situation.unchanged(None);
     let news = close::advance(

@@ -117,6 +117,16 @@ pub(super) fn leave_open(connection: &mut Connection) {
     }
 }
 
+/// Whether a segment of `sender` shows how far a stream is of which only one side was seen. What lies far off, in sequence
+/// number or acknowledgement, passes as well, but anybody can write it: if numbers moved by that, those of the endpoints
+/// would be what lies far off. So the farthest is half of what passes behind them whatever was offered.
+pub(super) fn is_near(connection: &Connection, sender: Direction, segment: &Segment<'_>) -> bool {
+    let far = (u32::from(UNKNOWN_WINDOW) << UNKNOWN_SCALE) / 2;
+    let is_near = |number: Seq, known: Seq| known.plus(far).offset_from(number) <= 2 * far;
+    is_near(segment.seq, connection.peer(sender).end)
+        && is_near(segment.ack, connection.peer(sender.opposite()).end)
+}
+
 /// Both sides of a stream that was picked up were seen now, the responder by a segment that offers `window`: each may
 /// send as far as the other has offered.
 pub(super) fn narrow(connection: &mut Connection, window: u16) {

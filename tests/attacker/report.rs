@@ -152,8 +152,10 @@ fn allowed_ack(stage: &Stage, kind: Kind, from: Direction) -> Allowed {
     }
     if stage.is_picked_up() {
         let edges = ALL_PAIRS >> 24;
-        let pairs = pairs_in_mid_stream(stage) + edges;
-        return Allowed::steps(if kind == Kind::FinAck { pairs } else { pairs + pairs / 2 });
+        let [pairs, steps] = [pairs_in_mid_stream(stage), pairs_that_step_in_mid_stream(stage)]
+            .map(|pairs| pairs + edges)
+            .map(|pairs| if kind == Kind::FinAck { pairs } else { pairs + pairs / 2 });
+        return Allowed { steps, ..Allowed::steps(pairs) };
     }
     let opening = stage.has(State::SynReceived);
     let both = SEQS * ACKS;
@@ -173,9 +175,14 @@ fn allowed_ack(stage: &Stage, kind: Kind, from: Direction) -> Allowed {
 }
 
 /// Nobody has seen how windows are scaled: up to 2^14 times what is said, each way. Before both sides were seen nobody
-/// knows how far either has sent: up to 2^30 (RFC 7323 section 2.3), each way.
+/// knows how far either has sent: up to 2^30 (RFC 7323 section 2.3), each way, for what passes and starts the timer again.
 fn pairs_in_mid_stream(stage: &Stage) -> u128 {
     if stage.is_one_side_seen() { ALL_PAIRS / 4 } else { ALL_PAIRS / 128 }
+}
+
+/// The same of what moves more than the timer: before both sides were seen it is up to 2^23, each way.
+fn pairs_that_step_in_mid_stream(stage: &Stage) -> u128 {
+    if stage.is_one_side_seen() { ALL_PAIRS >> 15 } else { pairs_in_mid_stream(stage) }
 }
 
 /// An acknowledgement of exactly the other's FIN, or of its SYN.
@@ -328,7 +335,7 @@ What is not as small as the rest, and why:
 | SYN against TIME_WAIT | RFC 1122 section 4.2.2.13 and RFC 6191 let a new incarnation begin; half of all numbers lie above the last one | `tcp.time_wait_reuse = \"off\"` |
 | SYN against CLOSED/CLOSED | the connection is over, its record stays for a moment | nothing to close |
 | SYN+ACK against a remembered SYN | whoever sends both in both endpoints' names knows the number that it must acknowledge. The connection that was there is displaced, not lost: what its endpoints send next brings it back (the stages \"made up\"; where it does not, \"What does not hold\" says) | `new_from`: each direction of a connection is then bound to its port |
-| everything against what was picked up in mid-stream | how windows are scaled was not seen, so that the widest is assumed; nor, before both sides were seen, how far either has sent, and what corrects that must pass | `tcp.loose = false` |
+| everything against what was picked up in mid-stream | how windows are scaled was not seen, so that the widest is assumed; nor, before both sides were seen, how far either has sent, and what corrects that must pass: what lies more than 2^23 off starts `established` again, and moves neither a state nor a number | `tcp.loose = false` |
 ",
         pairs = 2 * (sample_size() / 2),
         flight = "200 and 500",

@@ -213,8 +213,12 @@ impl Attack<'_> {
     }
 }
 
+/// How far from what is known of a stream that was picked up from one side its numbers may be moved.
+const NEAR: u32 = 1 << 23;
+
 /// Numbers at which something may change, for the axis of sequence numbers and that of acknowledgements: all that
-/// the tracker keeps, and what lies a window or half the space away. A hint for where to look, nothing more.
+/// the tracker keeps, and what lies a window, half the least window of what was picked up, or half the space away. A hint
+/// for where to look, nothing more.
 fn hints(arena: &Arena) -> Vec<u32> {
     let kept = arena.baseline().victim.unwrap();
     let mut bases: Vec<u32> = INITIAL.to_vec();
@@ -229,10 +233,10 @@ fn hints(arena: &Arena) -> Vec<u32> {
     let windows = Direction::BOTH.map(|sender| kept.tracked.window(sender));
     let mut hints: Vec<u32> = vec![0, 1 << 31];
     for base in bases {
-        for away in [0, windows[0], windows[1], windows[0].wrapping_neg(), windows[1].wrapping_neg(), 1 << 31]
-        {
-            let near = base.wrapping_add(away);
-            hints.extend([near.wrapping_sub(1), near, near.wrapping_add(1)]);
+        for away in [0, windows[0], windows[1], NEAR, 1 << 31] {
+            for near in [base.wrapping_add(away), base.wrapping_sub(away)] {
+                hints.extend([near.wrapping_sub(1), near, near.wrapping_add(1)]);
+            }
         }
     }
     hints.sort_unstable();
@@ -249,6 +253,10 @@ fn lines(arena: &Arena) -> Vec<u32> {
         lines.extend([peer.end.0, peer.ack.0, stream.contiguous.0, peer.end.0.wrapping_add(1 << 31)]);
         // Of what may be repeated, and brings nothing new.
         lines.push(peer.end.0.wrapping_sub(WINDOW / 2));
+        // Of a FIN, once more.
+        lines.push(peer.end.0.wrapping_sub(1));
+        // Of what is far off, but may pass.
+        lines.extend([peer.end.0.wrapping_add(2 * NEAR), peer.end.0.wrapping_sub(2 * NEAR)]);
     }
     for peer in kept.irregular.rival.iter().flat_map(|rival| &rival.connection.peers) {
         lines.extend([peer.end.0, peer.ack.0]);

@@ -242,13 +242,40 @@ mod in_mid_stream {
         let first = Segment { window: 0, ..segment(ACK, A, B, 0) };
         let mut track = Track::begun_by(&first, Policy::DEFAULT);
         assert_eq!(track.b(RST, 1 << 20, 0), Remark(Refusal::RstNotExact));
-        assert_eq!(track.a(ACK, 0, 1 << 30), Fine, "B may have offered that before anyone looked");
-        assert_eq!(track.a_data(ACK, (1 << 30) - 100, 1 << 30, 100), Fine, "and A have sent it");
-        assert_eq!(track.b(ACK, 1 << 30, 1 << 20), Fine);
+        assert_eq!(track.a(ACK, 0, 1 << 23), Fine, "B may have sent that before anyone looked");
+        assert_eq!(track.a_data(ACK, (1 << 23) - 100, 1 << 23, 100), Fine, "and A have been let");
+        assert_eq!(track.b(ACK, 1 << 23, 1 << 20), Fine);
         let Peer { end, limit, .. } = *track.connection.peer(Original);
         assert_eq!(limit.offset_from(end), 1 << 24, "once both are seen, 16 MiB at least");
-        assert_eq!(track.b(RST, 1 << 30, 0), Fine);
+        assert_eq!(track.b(RST, 1 << 23, 0), Fine);
         assert_eq!(track.states(), [Closed, Closed]);
+    }
+
+    #[test]
+    fn what_lies_far_off_passes_and_moves_nothing_until_the_other_side_is_seen() {
+        let far: u32 = (1 << 23) + 1;
+        for blind in
+            [[far, 0], [0, far], [far.wrapping_neg(), 0], [0, far.wrapping_neg()], [1 << 30, 1 << 29]]
+        {
+            let mut track = Track::begun_by(&segment(ACK, A, B, 0), Policy::DEFAULT);
+            let before = track.connection;
+            let [seq, ack] = blind;
+            assert_eq!(track.a(ACK, seq, ack), Fine, "{blind:?}");
+            assert_eq!(track.b(ACK, ack, seq), Fine, "{blind:?}");
+            assert_eq!(track.connection, before, "{blind:?}");
+            assert_eq!(track.b_data(ACK, 0, 0, 100), Fine);
+            assert_eq!(track.a_data(ACK, 0, 100, 100), Fine);
+        }
+    }
+
+    #[test]
+    fn one_way_traffic_goes_on_beyond_a_gib() {
+        let begins = || Track::begun_by(&segment(ACK, A, B, 0), Policy::DEFAULT);
+        let (mut sends, mut acknowledges) = (begins(), begins());
+        for mebibyte in (0..3 << 10).step_by(8) {
+            assert_eq!(sends.a_data(ACK, mebibyte << 20, 0, 1000), Fine, "at MiB {mebibyte}");
+            assert_eq!(acknowledges.a(ACK, 0, mebibyte << 20), Fine, "at MiB {mebibyte}");
+        }
     }
 
     #[test]
