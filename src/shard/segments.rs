@@ -7,7 +7,7 @@ use super::{Arrival, Context, Observer, Shard, sense_of};
 use crate::table::{self, Hash, Index, Key, Writer};
 use crate::tcp::{self, Accepted, Judgement, Opening, Passage, Rearm, Situation, State, Timer};
 use crate::time::{Tick, Time};
-use crate::wire::{self, Direction, Flags, Packet, Segment};
+use crate::wire::{self, Ack, Direction, Flags, Packet, Segment};
 
 /// What a connection in the table keeps of the endpoint that sends in `direction`, and of the other one.
 #[inline(always)]
@@ -59,10 +59,7 @@ impl Shard {
         direction: Direction,
         now: Tick,
     ) -> Option<Subject> {
-        let connection = self.table.connection(slot.candidate);
-        let [own, other] = halves(connection, direction);
-        let moved = tcp::judge_plain(own, other, &slot.ack)?;
-        Some(self.move_windows(connection, slot, arrival, direction, &moved, now))
+        self.move_windows(slot, arrival, direction, now, tcp::judge_plain)
     }
 
     /// The same of one that was sent before, or was overtaken.
@@ -73,24 +70,23 @@ impl Shard {
         direction: Direction,
         now: Tick,
     ) -> Option<Subject> {
-        let connection = self.table.connection(slot.candidate);
-        let [own, other] = halves(connection, direction);
-        let moved = tcp::judge_repeated(own, other, &slot.ack)?;
-        Some(self.move_windows(connection, slot, arrival, direction, &moved, now))
+        self.move_windows(slot, arrival, direction, now, tcp::judge_repeated)
     }
 
-    /// Writes down how a segment has moved the windows of its connection.
+    /// Judges a segment of an open connection and writes down how it has moved the windows.
     // Length and arrival are read where they are written: before, they would take registers meanwhile.
     #[inline(always)]
     fn move_windows(
         &self,
-        connection: &table::Connection,
         slot: &Slot<'_>,
         arrival: &Arrival<'_>,
         direction: Direction,
-        moved: &tcp::Moved,
         now: Tick,
-    ) -> Subject {
+        judge: impl FnOnce(tcp::Half, tcp::Half, &Ack) -> Option<tcp::Moved>,
+    ) -> Option<Subject> {
+        let connection = self.table.connection(slot.candidate);
+        let [own, other] = halves(connection, direction);
+        let moved = judge(own, other, &slot.ack)?;
         let sense = sense_of(direction);
         // Later than the one before, since the timeout is always the same: the wheel need not know.
         let deadline = now.after(self.settings.tcp.timeouts.established);
@@ -100,7 +96,7 @@ impl Shard {
             writer.count(sense, u64::from(slot.length), arrival.at.microseconds());
         });
         let states = Some([State::Established; 2]);
-        Subject { id: connection.id(), direction, states }
+        Some(Subject { id: connection.id(), direction, states })
     }
 
     /// A segment in order that opens or closes its connection, committed. `None` where it takes more.
