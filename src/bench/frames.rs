@@ -259,7 +259,7 @@ impl Varying {
         let numbers = halves(step.seq) + halves(step.ack) + halves(control(step));
         Varying {
             back: if step.back { u32::MAX } else { 0 },
-            header_sum: V4_SUM + (V4 + TCP) as u32 + data,
+            header_sum: V4_SUM + ip_length(Version::V4, step.data) as u32,
             segment_sum: pseudo + numbers + data_sum,
         }
     }
@@ -289,8 +289,7 @@ impl Fixed {
             Version::V4 => {
                 beginning[0..2].copy_from_slice(&[8, 0]);
                 beginning[2..14].copy_from_slice(&V4_HEADER);
-                let length = V4 + TCP + if step.data { DATA } else { 0 };
-                beginning[4..6].copy_from_slice(&(length as u16).to_be_bytes());
+                beginning[4..6].copy_from_slice(&(ip_length(version, step.data) as u16).to_be_bytes());
             }
             Version::V6 => {
                 beginning[0..2].copy_from_slice(&[0x86, 0xdd]);
@@ -303,10 +302,7 @@ impl Fixed {
     /// The frame's, in bytes.
     #[inline(always)]
     const fn length(&self, version: Version) -> usize {
-        match version {
-            Version::V4 => ETHERNET + V4 + TCP + if self.data { DATA } else { 0 },
-            Version::V6 => ETHERNET + V6 + TCP,
-        }
+        ETHERNET + ip_length(version, self.data)
     }
 }
 
@@ -341,6 +337,15 @@ impl Words {
             header_sum: complement(varying.header_sum + addresses).to_be(),
             segment_sum: complement(segment_sum).to_be(),
         }
+    }
+}
+
+/// How long an IP packet is, in bytes. Over IPv6 it bears no data.
+#[inline(always)]
+const fn ip_length(version: Version, data: bool) -> usize {
+    match version {
+        Version::V4 => V4 + TCP + if data { DATA } else { 0 },
+        Version::V6 => V6 + TCP,
     }
 }
 

@@ -122,9 +122,9 @@ pub(super) fn leave_open(connection: &mut Connection) {
 /// would be what lies far off. So the farthest is half of what passes behind them whatever was offered.
 pub(super) fn is_near(connection: &Connection, sender: Direction, segment: &Segment<'_>) -> bool {
     let far = (u32::from(UNKNOWN_WINDOW) << UNKNOWN_SCALE) / 2;
-    let is_near = |number: Seq, known: Seq| known.plus(far).offset_from(number) <= 2 * far;
-    is_near(segment.seq, connection.peer(sender).end)
-        && is_near(segment.ack, connection.peer(sender.opposite()).end)
+    let lies_around = |number: Seq, known: Seq| known.plus(far).offset_from(number) <= 2 * far;
+    lies_around(segment.seq, connection.peer(sender).end)
+        && lies_around(segment.ack, connection.peer(sender.opposite()).end)
 }
 
 /// Both sides of a stream that was picked up were seen now, the responder by a segment that offers `window`: each may

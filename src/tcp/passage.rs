@@ -43,7 +43,7 @@ impl Passage {
         if is_waiting {
             set |= Passage::IS_IN_TIME_WAIT;
         }
-        if is_done(after[0]) && is_done(after[1]) {
+        if after[0].is_done() && after[1].is_done() {
             set |= Passage::IS_OVER;
         }
         Passage(set)
@@ -82,10 +82,6 @@ impl Passage {
 
 const fn is_in_time_wait(states: [State; 2]) -> bool {
     matches!(states[0], State::TimeWait) || matches!(states[1], State::TimeWait)
-}
-
-const fn is_done(state: State) -> bool {
-    matches!(state, State::TimeWait | State::Closed)
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@
 
 use super::connection::Connection;
 use super::policy::TimeWaitReuse;
-use super::state::State;
 use crate::wire::{Direction, Segment};
 
 /// What becomes of a SYN that meets TIME_WAIT at either endpoint.
@@ -39,12 +38,11 @@ pub(super) fn of(
     sender: Direction,
     segment: &Segment<'_>,
 ) -> Reuse {
-    let is_done = |side| matches!(connection.state(side), State::TimeWait | State::Closed);
-    if !is_done(sender.opposite()) {
+    if !connection.state(sender.opposite()).is_done() {
         Reuse::Answered
     } else if !may_reuse(policy, connection, sender, segment) {
         Reuse::Refused
-    } else if is_done(sender) {
+    } else if connection.state(sender).is_done() {
         Reuse::Anew
     } else {
         Reuse::Answered

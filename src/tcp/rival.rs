@@ -85,8 +85,7 @@ fn is_worth_keeping(connection: &Connection) -> bool {
 
 /// Whether both endpoints have closed it, and neither has reset it.
 fn is_closed(connection: &Connection) -> bool {
-    let is_done = |state: &State| matches!(state, State::TimeWait | State::Closed);
-    connection.marks.states().iter().all(is_done) && !connection.marks.is_reset()
+    connection.marks.states().into_iter().all(State::is_done) && !connection.marks.is_reset()
 }
 
 /// The policy by which a segment is held against either of two connections: it must fit, or it says nothing about

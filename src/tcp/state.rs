@@ -141,6 +141,22 @@ impl State {
         }
     }
 
+    /// Whether the endpoint has nothing more to say of its own: it is CLOSED, or only waits.
+    pub const fn is_done(self) -> bool {
+        match self {
+            State::TimeWait | State::Closed => true,
+            State::Listen
+            | State::SynSent
+            | State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck => false,
+        }
+    }
+
     /// Where the endpoint is once it has sent `event`.
     pub const fn sent(self, event: Sent) -> State {
         SENT[self as usize][event as usize]

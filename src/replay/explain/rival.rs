@@ -60,7 +60,7 @@ pub(super) fn beside(story: &Story, segment: &Segment) -> Option<Ruling> {
     let rival = rival(story)?;
     let bounds = bounds_of(&rival, story, segment)?;
     let states = rival.connection.marks.states();
-    let why_not = if states.iter().all(|state| matches!(state, State::TimeWait | State::Closed)) {
+    let why_not = if states.into_iter().all(State::is_done) {
         "That one is over, so that it does not come back"
     } else if states.contains(&State::TimeWait) {
         "An endpoint of that one waits for its last acknowledgement, but the other one is in TIME_WAIT, which may have been \
