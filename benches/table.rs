@@ -54,7 +54,7 @@ struct Tuple {
 }
 
 impl Tuple {
-    fn key(&self) -> Key<'static> {
+    fn key(&self) -> Key {
         Key::v4(self.source, self.destination, 6, 0)
     }
 

@@ -4,6 +4,7 @@
 //!  input │ link, extra wire length (4) │ frame … │
 //!                                       ├─ as it is, checksums on and off ─► same packet, or a fault more
 //!                                       ├─ as the hot path reads it ─► same numbers, or nothing
+//!                                       ├─ at a glance ─► same tuple, or nothing
 //!                                       ├─ its IP packet without link header ─► same packet, the long way
 //!                                       └─ its payload as a reassembled datagram ─► same transport
 //! ```
@@ -12,7 +13,7 @@
 
 use lastack::wire::checksum::Sum;
 use lastack::wire::{
-    Addresses, Checks, Datagram, Fault, Flags, Frame, Link, Packet, Plain, QuotedTransport, Segment,
+    Addresses, Checks, Datagram, Fault, Flags, Frame, Glance, Link, Packet, Plain, QuotedTransport, Segment,
     Transport, parse, parse_datagram, protocol,
 };
 use libfuzzer_sys::fuzz_target;
@@ -33,6 +34,7 @@ fuzz_target!(|input: &[u8]| {
     check_numbers(&frame, &packet);
     check_numbers(&frame, &unchecked);
     check_checksums(&packet, &unchecked);
+    check_glance(&frame, &packet);
     check_plain(&frame, &packet, Checks::ALL);
     check_plain(&frame, &unchecked, Checks::NONE);
     check_without_link(&frame, &packet, Checks::ALL);
@@ -46,6 +48,20 @@ fuzz_target!(|input: &[u8]| {
 fn lies_inside(inner: &[u8], outer: &[u8]) -> bool {
     let (inner_range, outer_range) = (inner.as_ptr_range(), outer.as_ptr_range());
     inner.is_empty() || (inner_range.start >= outer_range.start && inner_range.end <= outer_range.end)
+}
+
+/// What a glance tells of a well-formed packet is true, unless extension headers lie in between.
+fn check_glance(frame: &Frame<'_>, packet: &Packet<'_>) {
+    let is_tracked = matches!(packet.transport, Transport::Tcp(_) | Transport::Udp | Transport::Other);
+    let Some(Glance { addresses, protocol, ports }) = Glance::at(frame).filter(|_| is_tracked) else {
+        return;
+    };
+    assert_eq!(addresses, packet.addresses);
+    if protocol == packet.protocol {
+        assert_eq!(ports, packet.ports);
+    } else {
+        assert!(matches!(addresses, Addresses::V6 { .. }));
+    }
 }
 
 /// Slices lie in the frame, and headers and payload add up to the stated length.

@@ -3,27 +3,28 @@
 //! ```text
 //!            read                         locate                  judge
 //!  Arrival ───────► Slot { key, hash, ack } ───────► { candidate } ──────► Verdict
-//!                     │ bucket fetched              │ connection fetched
-//!                     └ or the number of a whole Packet, which lies beside the slots
+//!                     │ bucket fetched              │ connection fetched     ▲
+//!                     └ of what is not plain only the key                    └ the Arrival once more, where it takes more
 //! ```
 //!
 //! Each stage runs over the whole burst, so that the memory that the next one needs arrives in the meantime.
-//! Nearly all packets are [`Plain`], those that open a connection as well; the others are parsed whole and lie apart, so
-//! that what nearly all take is small and lies together.
+//! Nearly all packets are [`Plain`], those that open a connection as well, and a slot has all that judging such a one takes;
+//! of the others a [`Glance`] tells what to fetch, and they are parsed when they are judged. A slot keeps no part of the
+//! frame, so that a burst may stay under way while the frames are somebody else's to lend.
 //!
-//! Life cycle: made, filled and dropped within one [`Shard::process`](super::Shard::process).
+//! Life cycle: made once, then for each burst [`Shard::read`](super::Shard::read), [`Shard::locate`](super::Shard::locate)
+//! and [`Shard::judge`](super::Shard::judge), which leaves it empty.
 
-use arrayvec::ArrayVec;
-
-use super::{Arrival, BURST, key, key_of};
+use super::{Admission, Arrivals, BURST, key};
 use crate::table::{Hash, Index, Key, Table};
-use crate::wire::{self, Ack, Checks, Control, Packet, Plain, Seq, protocol};
+use crate::time::Time;
+use crate::wire::{Ack, Checks, Control, Glance, Plain, Seq, protocol};
 
 /// One packet of a burst.
-#[derive(Clone, Copy)]
-pub(super) struct Slot<'a> {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slot {
     /// Its tuple; of what bears none, any.
-    pub(super) key: Key<'a>,
+    pub(super) key: Key,
     pub(super) hash: Hash,
     /// A plain segment's numbers.
     pub(super) ack: Ack,
@@ -32,124 +33,140 @@ pub(super) struct Slot<'a> {
     /// The place where its connection most likely is; [`Index::NOWHERE`] if there is none.
     pub(super) candidate: Index,
     pub(super) kind: Kind,
+    /// As in its [`Arrival`](super::Arrival).
+    pub(super) admission: Admission,
+    pub(super) at: Time,
 }
 
 /// What a packet of a burst is, and so where it is judged.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     /// A plain segment with an acknowledgement, and neither SYN nor RST.
     Stream,
     /// A plain segment with a SYN.
     Opening,
-    /// Anything else: the packet of this number.
-    Other(u8),
+    /// Anything else.
+    Other,
 }
 
-impl<'a> Slot<'a> {
+impl Slot {
     /// Nothing yet.
-    pub(super) const EMPTY: Slot<'static> = Slot {
-        key: Key::v4((0, 0), (0, 0), 0, 0),
+    const EMPTY: Slot = Slot {
+        key: Key::NOBODYS,
         hash: Hash::NOBODYS,
         ack: Ack { seq: Seq(0), ack: Seq(0), payload: 0, control: Control::NONE },
         length: 0,
         candidate: Index::NOWHERE,
-        kind: Kind::Stream,
+        kind: Kind::Other,
+        admission: Admission::ANY,
+        at: Time::from_nanoseconds(0),
     };
 
     #[inline(always)]
-    fn fill(&mut self, plain: &Plain<'a>, zone: u16, table: &Table) {
+    fn fill(&mut self, kind: Kind, plain: &Plain<'_>, zone: u16, table: &Table) {
         let ports = (plain.ports.source, plain.ports.destination);
         // A plain frame has addresses.
-        let Some(key) = key(plain.addresses, ports, protocol::TCP, zone) else { return };
+        let Some(key) = key(plain.addresses, ports, protocol::TCP, zone) else { return self.forget() };
         self.key = key;
         self.hash = table.hash(&key);
         table.prefetch_bucket(self.hash);
         self.ack = plain.ack;
         self.length = plain.length;
+        self.kind = kind;
     }
-}
 
-/// Reads a frame that is no plain segment of a stream, into a slot that is [`Slot::EMPTY`]. What does not open a
-/// connection goes to the other packets.
-#[inline(never)]
-fn read_other<'a>(
-    slot: &mut Slot<'a>,
-    packets: &mut ArrayVec<Packet<'a>, BURST>,
-    arrival: &Arrival<'a>,
-    checks: Checks,
-    table: &Table,
-) {
-    if let Some(plain) = Plain::opening(&arrival.frame, checks) {
-        slot.kind = Kind::Opening;
-        slot.fill(&plain, arrival.zone, table);
-        table.prefetch_insertion(slot.hash);
-        return;
-    }
-    let packet = wire::parse(&arrival.frame, checks);
-    slot.kind = Kind::Other(packets.len() as u8);
-    if let Some(key) = key_of(&packet, arrival.zone) {
-        slot.key = key;
-        slot.hash = table.hash(&key);
-        table.prefetch_bucket(slot.hash);
-    }
-    // Never more than BURST: there are no more slots.
-    let _ = packets.try_push(packet);
-}
-
-/// The packets of a burst.
-pub(super) struct Burst<'a, 's> {
-    /// One for each arrival, in their order. Kept by the caller: to move them in here would cost more than to fill
-    /// one of them does.
-    slots: &'s mut [Slot<'a>],
-    packets: ArrayVec<Packet<'a>, BURST>,
-}
-
-impl<'a, 's> Burst<'a, 's> {
-    /// As many packets as there are `slots`, of which nothing is known yet.
+    /// Of the packet nothing is known.
     #[inline(always)]
-    pub(super) const fn new(slots: &'s mut [Slot<'a>]) -> Burst<'a, 's> {
-        Burst { slots, packets: ArrayVec::new_const() }
+    const fn forget(&mut self) {
+        self.kind = Kind::Other;
+        (self.key, self.hash) = (Key::NOBODYS, Hash::NOBODYS);
+    }
+
+    /// Reads a frame that is no plain segment of a stream; what is no SYN either is only glanced at.
+    #[inline(never)]
+    fn fill_otherwise<A: Arrivals>(&mut self, arrivals: &A, place: usize, checks: Checks, table: &Table) {
+        let arrival = arrivals.arrival(place);
+        if let Some(plain) = Plain::opening(&arrival.frame, checks) {
+            self.fill(Kind::Opening, &plain, arrival.zone, table);
+            return table.prefetch_insertion(self.hash);
+        }
+        self.forget();
+        // Only for what is fetched: whose it is, and what is right about it, is asked when it is judged.
+        if let Some(Glance { addresses, protocol, ports }) = Glance::at(&arrival.frame) {
+            let ports = ports.map_or((0, 0), |ports| (ports.source, ports.destination));
+            let Some(key) = key(addresses, ports, protocol, arrival.zone) else { return };
+            self.key = key;
+            self.hash = table.hash(&key);
+            table.prefetch_bucket(self.hash);
+        }
+    }
+}
+
+/// The packets of a burst between two stages.
+#[derive(Debug, Clone)]
+pub struct Burst {
+    slots: [Slot; BURST],
+    /// How many of them hold a packet.
+    count: usize,
+}
+
+impl Default for Burst {
+    fn default() -> Burst {
+        Burst::new()
+    }
+}
+
+impl Burst {
+    /// No packets yet.
+    #[inline(always)]
+    pub const fn new() -> Burst {
+        Burst { slots: [Slot::EMPTY; BURST], count: 0 }
+    }
+
+    /// Whether no packet waits for its verdict.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Forgets all packets.
+    pub(super) const fn clear(&mut self) {
+        self.count = 0;
     }
 
     /// Reads the frames and has the index's lines fetched.
     #[inline(always)]
-    pub(super) fn read(&mut self, arrivals: &[Arrival<'a>], checks: Checks, table: &Table) {
-        for (slot, arrival) in self.slots.iter_mut().zip(arrivals) {
+    pub(super) fn read<A: Arrivals>(&mut self, arrivals: &A, checks: Checks, table: &Table) {
+        self.count = arrivals.count().min(BURST);
+        for (place, slot) in self.slots.iter_mut().enumerate().take(self.count) {
+            let arrival = arrivals.arrival(place);
+            slot.admission = arrival.admission;
+            slot.at = arrival.at;
+            slot.candidate = Index::NOWHERE;
             // In two arms, though they say the same: what both had in common would go through memory once more.
             if let Some(plain) = Plain::v4(&arrival.frame, checks) {
-                slot.fill(&plain, arrival.zone, table);
+                slot.fill(Kind::Stream, &plain, arrival.zone, table);
             } else if let Some(plain) = Plain::v6(&arrival.frame, checks) {
-                slot.fill(&plain, arrival.zone, table);
+                slot.fill(Kind::Stream, &plain, arrival.zone, table);
             } else {
-                read_other(slot, &mut self.packets, arrival, checks, table);
+                slot.fill_otherwise(arrivals, place, checks, table);
             }
         }
     }
 
     /// The packets, in order.
     #[inline(always)]
-    pub(super) fn slots(&self) -> &[Slot<'a>] {
-        self.slots
+    pub(super) fn slots(&self) -> &[Slot] {
+        self.slots.get(..self.count).unwrap_or_default()
     }
 
     /// Finds the places where the connections most likely are, and has them fetched.
     #[inline(always)]
     pub(super) fn locate(&mut self, table: &Table) {
-        for slot in self.slots.iter_mut() {
+        for slot in self.slots.iter_mut().take(self.count) {
             let Some(candidate) = table.candidate(slot.hash) else { continue };
             table.prefetch_connection(candidate, slot.key.is_v6());
             slot.candidate = candidate;
         }
-    }
-
-    /// The packet of a slot, whole: one that took the hot path's reading is parsed again where it has to be judged
-    /// after all.
-    #[inline(never)]
-    pub(super) fn packet(&self, slot: &Slot<'a>, arrival: &Arrival<'a>, checks: Checks) -> Packet<'a> {
-        let parsed = match slot.kind {
-            Kind::Stream | Kind::Opening => None,
-            Kind::Other(number) => self.packets.get(usize::from(number)),
-        };
-        parsed.copied().unwrap_or_else(|| wire::parse(&arrival.frame, checks))
     }
 }

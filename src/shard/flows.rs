@@ -11,7 +11,7 @@ impl Shard {
     pub(super) fn flow<O: Observer>(
         &mut self,
         packet: &Packet<'_>,
-        (key, hash): &(Key<'_>, Hash),
+        (key, hash): &(Key, Hash),
         kind: Kind,
         query: Option<Query>,
         context: Context,

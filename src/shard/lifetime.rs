@@ -120,7 +120,7 @@ impl Shard {
     #[inline(always)]
     pub(super) fn begin<O: Observer>(
         &mut self,
-        place: (&Key<'_>, Hash),
+        place: (&Key, Hash),
         deadline: Tick,
         direction: Direction,
         context: Context,

@@ -17,8 +17,8 @@
 //! # Life cycle
 //!
 //! [`Shard::new`]; then for each burst [`Shard::poll`] until it is done (or once, where lateness is better
-//! than a stall) and [`Shard::process`]. A connection whose deadline has passed is over for every packet,
-//! whether `poll` has come to it or not.
+//! than a stall) and [`Shard::process`], or its three stages, with two bursts under way at once (`stages`). A
+//! connection whose deadline has passed is over for every packet, whether `poll` has come to it or not.
 //!
 //! Several shards: [`steering_hash`] tells which one a packet belongs to. Fragments go by addresses, so a
 //! complete datagram may belong to another shard: it comes out through [`Observer::hand_over`], and goes
@@ -26,6 +26,7 @@
 
 mod admission;
 mod annexes;
+mod arrival;
 mod burst;
 mod census;
 mod counters;
@@ -37,6 +38,7 @@ mod record;
 mod related;
 mod round_trip;
 mod segments;
+mod stages;
 mod steering;
 mod time_wait;
 mod verdict;
@@ -47,6 +49,8 @@ mod tests;
 use std::io;
 
 pub use admission::Admission;
+pub use arrival::{Arrival, Arrivals};
+pub use burst::Burst;
 pub use census::Census;
 pub use counters::Counters;
 pub use evidence::{Evidence, Glimpse, Quoted};
@@ -60,10 +64,10 @@ use crate::processor::Processor;
 use crate::table::{Hash, HashKeys, Index, Key, Layout, Sense, Table};
 use crate::time::{Tick, Time};
 use crate::timer::{self, Wheel};
-use crate::wire::{self, Addresses, Checks, Direction, Frame, Packet, Transport, protocol};
+use crate::wire::{self, Addresses, Checks, Direction, Packet, Transport, protocol};
 use crate::{flow, tcp};
 use annexes::Provisional;
-use burst::{Burst, Kind, Slot};
+use burst::Slot;
 use time_wait::TimeWaitQueue;
 
 /// The most packets in a burst.
@@ -92,21 +96,6 @@ pub struct Settings {
     pub shards: u32,
     /// This shard's number.
     pub number: u32,
-}
-
-/// A frame that came, and what is known of it beside its bytes.
-#[derive(Debug, Clone, Copy)]
-pub struct Arrival<'a> {
-    /// The frame.
-    pub frame: Frame<'a>,
-    /// The zone of the port that it came in by.
-    pub zone: u16,
-    /// What may come in by that port.
-    pub admission: Admission,
-    /// When it came: only a stamp for people, timers go by `now`.
-    pub at: Time,
-    /// The caller's name for the frame, should it be a fragment that has to wait.
-    pub token: Token,
 }
 
 /// What the embedding hears of.
@@ -277,115 +266,12 @@ impl Shard {
         Record::of(&self.table, index, None, self.latest)
     }
 
-    /// Takes a burst of up to [`BURST`] frames that came at `now` and writes a verdict for each.
-    #[inline]
-    pub fn process<O: Observer>(
-        &mut self,
-        arrivals: &[Arrival<'_>],
-        now: Tick,
-        verdicts: &mut [Verdict],
-        observer: &mut O,
-    ) {
-        if let Some(last) = arrivals.last() {
-            self.latest = self.latest.max(last.at);
-        }
-        let count = arrivals.len().min(verdicts.len()).min(BURST);
-        let arrivals = &arrivals[..count];
-        let mut slots = [Slot::EMPTY; BURST];
-        let mut burst = Burst::new(&mut slots[..count]);
-        // Each stage is a function of its own: all three in one have more to keep at hand than there are registers.
-        let (processor, checks) = (self.processor, self.settings.checks);
-        processor.run(
-            #[inline(always)]
-            || burst.read(arrivals, checks, &self.table),
-        );
-        processor.run(
-            #[inline(always)]
-            || burst.locate(&self.table),
-        );
-        processor.run(
-            #[inline(always)]
-            || self.judge_burst(&burst, arrivals, now, verdicts, observer),
-        );
-    }
-
-    /// The packets of a burst one by one, in order.
-    #[inline(always)]
-    fn judge_burst<'a, O: Observer>(
-        &mut self,
-        burst: &Burst<'a, '_>,
-        arrivals: &[Arrival<'a>],
-        now: Tick,
-        verdicts: &mut [Verdict],
-        observer: &mut O,
-    ) {
-        let mut plain = 0;
-        for ((slot, arrival), verdict) in burst.slots().iter().zip(arrivals).zip(verdicts) {
-            let way = match slot.kind {
-                Kind::Stream => self.way_of_its(slot, arrival, now),
-                Kind::Opening | Kind::Other(_) => None,
-            };
-            if let Some(direction) = way
-                && let Some(subject) = self.plain_segment(slot, arrival, direction, now)
-            {
-                *verdict = Verdict::accept(Class::Established, subject);
-                plain += 1;
-            } else {
-                self.judge_one(burst, slot, arrival, way, now, verdict, observer);
-            }
-        }
-        self.counters.count_plain(plain);
-    }
-
-    /// A packet that the hot path leaves: of a segment whose connection it has found, with the `way` it goes.
-    // A function of its own, with all that is not the hot path: that one keeps its registers. It writes the verdict where that
-    // belongs: to copy one that has just been written in smaller pieces, the processor would wait for each of these.
+    /// Any packet's verdict: of the frame that the slot was read from.
     #[inline(never)]
-    #[expect(clippy::too_many_arguments, reason = "a packet's surroundings, each used once")]
-    fn judge_one<'a, O: Observer>(
-        &mut self,
-        burst: &Burst<'a, '_>,
-        slot: &Slot<'a>,
-        arrival: &Arrival<'a>,
-        way: Option<Direction>,
-        now: Tick,
-        verdict: &mut Verdict,
-        observer: &mut O,
-    ) {
-        if let Some(direction) = way {
-            if let Some(subject) = self.orderly_segment(slot, direction, arrival.at, now, observer) {
-                *verdict = Verdict::accept(Class::Established, subject);
-                return self.counters.count_plain(1);
-            }
-            if let Some(subject) = self.repeated_segment(slot, arrival, direction, now) {
-                *verdict = Verdict::accept(Class::Established, subject);
-                return self.counters.count_plain(1);
-            }
-        } else if let Kind::Opening = slot.kind
-            && let Some(known) = self.opening(slot, arrival, now, observer)
-        {
-            *verdict = known;
-            return;
-        }
-        let packet = burst.packet(slot, arrival, self.settings.checks);
-        *verdict = self.judge(&packet, slot.hash, arrival, now, observer);
-    }
-
-    /// The way of a segment whose connection is where it was supposed to be and not over, if it came in by the right port.
-    #[inline(always)]
-    fn way_of_its(&self, slot: &Slot<'_>, arrival: &Arrival<'_>, now: Tick) -> Option<Direction> {
-        let direction = direction_of(self.table.matches(slot.candidate, &slot.key)?);
-        let is_its = self.comes_by_its_port(slot.candidate, direction, &arrival.admission)
-            && !self.is_over(slot.candidate, now);
-        is_its.then_some(direction)
-    }
-
-    /// Any packet's verdict.
-    #[inline(never)]
-    fn judge<O: Observer>(
+    fn judge_any<O: Observer>(
         &mut self,
         packet: &Packet<'_>,
-        hash: Hash,
+        slot: &Slot,
         arrival: &Arrival<'_>,
         now: Tick,
         observer: &mut O,
@@ -396,7 +282,10 @@ impl Shard {
             self.counters.count(&verdict);
             return verdict;
         }
-        let place = key_of(packet, arrival.zone).map(|key| (key, hash));
+        let place = key_of(packet, arrival.zone).map(|key| {
+            let hash = if key == slot.key { slot.hash } else { self.table.hash(&key) };
+            (key, hash)
+        });
         let verdict = self.judge_whole(packet, place.as_ref(), arrival.zone, context, observer);
         self.testify_of_frame(packet, arrival, now, &verdict, observer);
         self.counters.count(&verdict);
@@ -407,7 +296,7 @@ impl Shard {
     fn judge_whole<O: Observer>(
         &mut self,
         packet: &Packet<'_>,
-        place: Option<&(Key<'_>, Hash)>,
+        place: Option<&(Key, Hash)>,
         zone: u16,
         context: Context,
         observer: &mut O,
@@ -420,7 +309,7 @@ impl Shard {
     fn judge_unbound<O: Observer>(
         &mut self,
         packet: &Packet<'_>,
-        place: Option<&(Key<'_>, Hash)>,
+        place: Option<&(Key, Hash)>,
         zone: u16,
         context: Context,
         observer: &mut O,
@@ -462,7 +351,7 @@ impl Shard {
 
     /// The connection that `key` belongs to. One whose deadline has passed is found all the same: see
     /// [`Shard::is_over`].
-    fn look_up(&self, hash: Hash, key: &Key<'_>) -> Option<(Index, Direction)> {
+    fn look_up(&self, hash: Hash, key: &Key) -> Option<(Index, Direction)> {
         let (index, sense) = self.table.find(hash, key)?;
         Some((index, direction_of(sense)))
     }
@@ -482,7 +371,7 @@ impl Shard {
 
     /// The connection whose tuple an invalid packet bears.
     #[cold]
-    fn bystander(&self, place: Option<&(Key<'_>, Hash)>, context: Context) -> Option<Subject> {
+    fn bystander(&self, place: Option<&(Key, Hash)>, context: Context) -> Option<Subject> {
         let (key, hash) = place?;
         let (index, direction) = self.look_up(*hash, key)?;
         let is_its =
@@ -531,7 +420,7 @@ const fn sense_of(direction: Direction) -> Sense {
 /// An ICMP query has its identifier for the asking side's port and its type for the asked one's: so a query
 /// the other way with the same identifier is another connection.
 #[inline(always)]
-fn key_of<'a>(packet: &Packet<'a>, zone: u16) -> Option<Key<'a>> {
+fn key_of(packet: &Packet<'_>, zone: u16) -> Option<Key> {
     let (source, destination) = match (&packet.transport, packet.ports) {
         (Transport::Tcp(_), Some(ports)) => {
             return key(packet.addresses, (ports.source, ports.destination), protocol::TCP, zone);
@@ -556,7 +445,7 @@ const fn query_ports(query: &wire::Query) -> (u16, u16) {
 
 /// A key of these parts; none without addresses.
 #[inline(always)]
-fn key<'a>(addresses: Addresses<'a>, ports: (u16, u16), protocol: u8, zone: u16) -> Option<Key<'a>> {
+fn key(addresses: Addresses<'_>, ports: (u16, u16), protocol: u8, zone: u16) -> Option<Key> {
     match addresses {
         Addresses::None => None,
         Addresses::V4 { source, destination } => {

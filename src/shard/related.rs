@@ -92,7 +92,7 @@ fn in_flight_of(tracked: &tcp::Connection, sender: Direction) -> Option<[Seq; 2]
 }
 
 /// The key of the packet that an error quotes.
-pub(super) fn quoted_key<'a>(quote: &Quote<'a>, zone: u16) -> Option<Key<'a>> {
+pub(super) fn quoted_key(quote: &Quote<'_>, zone: u16) -> Option<Key> {
     key(quote.addresses, quoted_ports(&quote.transport)?, quote.protocol, zone)
 }
 

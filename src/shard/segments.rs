@@ -52,25 +52,13 @@ impl Shard {
     /// A segment that only moves the windows of an open connection, committed: like the next two, of the live one in the
     /// slot's place, of which it travels in `direction`. `None` where it takes more.
     #[inline(always)]
-    pub(super) fn plain_segment(
-        &self,
-        slot: &Slot<'_>,
-        arrival: &Arrival<'_>,
-        direction: Direction,
-        now: Tick,
-    ) -> Option<Subject> {
-        self.move_windows(slot, arrival, direction, now, tcp::judge_plain)
+    pub(super) fn plain_segment(&self, slot: &Slot, direction: Direction, now: Tick) -> Option<Subject> {
+        self.move_windows(slot, direction, now, tcp::judge_plain)
     }
 
     /// The same of one that was sent before, or was overtaken.
-    pub(super) fn repeated_segment(
-        &self,
-        slot: &Slot<'_>,
-        arrival: &Arrival<'_>,
-        direction: Direction,
-        now: Tick,
-    ) -> Option<Subject> {
-        self.move_windows(slot, arrival, direction, now, tcp::judge_repeated)
+    pub(super) fn repeated_segment(&self, slot: &Slot, direction: Direction, now: Tick) -> Option<Subject> {
+        self.move_windows(slot, direction, now, tcp::judge_repeated)
     }
 
     /// Judges a segment of an open connection and writes down how it has moved the windows.
@@ -78,8 +66,7 @@ impl Shard {
     #[inline(always)]
     fn move_windows(
         &self,
-        slot: &Slot<'_>,
-        arrival: &Arrival<'_>,
+        slot: &Slot,
         direction: Direction,
         now: Tick,
         judge: impl FnOnce(tcp::Half, tcp::Half, &Ack) -> Option<tcp::Moved>,
@@ -93,7 +80,7 @@ impl Shard {
         connection.write(|writer| {
             writer.set_halves(sense, [moved.own.reach, moved.own.word], moved.other_reach);
             writer.set_deadline(deadline);
-            writer.count(sense, u64::from(slot.length), arrival.at.microseconds());
+            writer.count(sense, u64::from(slot.length), slot.at.microseconds());
         });
         let states = Some([State::Established; 2]);
         Some(Subject { id: connection.id(), direction, states })
@@ -103,9 +90,8 @@ impl Shard {
     #[inline(always)]
     pub(super) fn orderly_segment<O: Observer>(
         &mut self,
-        slot: &Slot<'_>,
+        slot: &Slot,
         direction: Direction,
-        at: Time,
         now: Tick,
         observer: &mut O,
     ) -> Option<Subject> {
@@ -114,8 +100,15 @@ impl Shard {
         let step = tcp::judge_orderly(direction, own, other, connection.shared_word(), &slot.ack)?;
         let effect = Effect::of(&step, direction, slot.ack.control.has_fin().then_some(now));
         let write = |writer: &Writer<'_>| write_step(writer, &step, direction);
-        let subject =
-            self.take_effect(slot.candidate, direction, &effect, write, slot.length, (now, at), observer);
+        let subject = self.take_effect(
+            slot.candidate,
+            direction,
+            &effect,
+            write,
+            slot.length,
+            (now, slot.at),
+            observer,
+        );
         Some(subject)
     }
 
@@ -124,7 +117,7 @@ impl Shard {
     pub(super) fn segment<O: Observer>(
         &mut self,
         packet: &Packet<'_>,
-        place: (&Key<'_>, Hash),
+        place: (&Key, Hash),
         found: Option<(Index, Direction)>,
         segment: &Segment<'_>,
         context: Context,
@@ -146,7 +139,7 @@ impl Shard {
     #[inline(never)]
     fn segment_of_none<O: Observer>(
         &mut self,
-        place: (&Key<'_>, Hash),
+        place: (&Key, Hash),
         segment: &Segment<'_>,
         length: u32,
         context: Context,
@@ -164,14 +157,14 @@ impl Shard {
     #[inline(never)]
     pub(super) fn opening<O: Observer>(
         &mut self,
-        slot: &Slot<'_>,
+        slot: &Slot,
         arrival: &Arrival<'_>,
         now: Tick,
         observer: &mut O,
     ) -> Option<Verdict> {
         let segment = Segment::of_opening(&arrival.frame, slot.key.is_v6(), &slot.ack);
         let context = Context::of(arrival, now);
-        if let Some(direction) = self.way_of_its(slot, arrival, now) {
+        if let Some(direction) = self.way_of_its(slot, now) {
             let subject = self.answer(slot.candidate, direction, &segment, slot.length, context, observer)?;
             self.counters.count_plain(1);
             return Some(Verdict::accept(Class::Established, subject));
@@ -200,7 +193,7 @@ impl Shard {
     #[inline(never)]
     fn refuse_opening<O: Observer>(
         &mut self,
-        slot: &Slot<'_>,
+        slot: &Slot,
         arrival: &Arrival<'_>,
         now: Tick,
         observer: &mut O,
@@ -236,7 +229,7 @@ impl Shard {
     pub(super) fn still_alive<O: Observer>(
         &mut self,
         mut found: Option<(Index, Direction)>,
-        (key, hash): (&Key<'_>, Hash),
+        (key, hash): (&Key, Hash),
         now: Tick,
         observer: &mut O,
     ) -> Option<(Index, Direction)> {
@@ -254,7 +247,7 @@ impl Shard {
     fn segment_of<O: Observer>(
         &mut self,
         packet: &Packet<'_>,
-        place: (&Key<'_>, Hash),
+        place: (&Key, Hash),
         (index, direction): (Index, Direction),
         segment: &Segment<'_>,
         context: Context,
@@ -296,7 +289,7 @@ impl Shard {
     fn any_segment_of<O: Observer>(
         &mut self,
         packet: &Packet<'_>,
-        place: (&Key<'_>, Hash),
+        place: (&Key, Hash),
         (index, direction): (Index, Direction),
         segment: &Segment<'_>,
         context: Context,
@@ -420,7 +413,7 @@ impl Shard {
     #[inline(always)]
     fn open<O: Observer>(
         &mut self,
-        (key, hash): (&Key<'_>, Hash),
+        (key, hash): (&Key, Hash),
         opening: &Opening,
         length: u32,
         context: Context,

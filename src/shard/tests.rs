@@ -13,7 +13,7 @@ use super::*;
 use crate::tcp::{State, TimeWaitOverflow};
 use crate::time::{Span, Time};
 use crate::wire::build::{Builder, Tcp};
-use crate::wire::{Flags, Link, Ports, Seq};
+use crate::wire::{Flags, Frame, Link, Ports, Seq};
 
 const SYN_ACK: Flags = Flags::SYN.with(Flags::ACK);
 const FIN_ACK: Flags = Flags::FIN.with(Flags::ACK);

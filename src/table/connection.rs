@@ -25,7 +25,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::identity::Identity;
-use super::key::{Key, halves};
+use super::key::Key;
 use super::sync::{AtomicU32, AtomicU64};
 use super::version::Version;
 use crate::time::{Tick, Time};
@@ -123,7 +123,6 @@ impl Connection {
             Some((source, destination)) => {
                 // Equal folds do not tell the sense: only the full addresses do.
                 let (originator, responder) = addresses().get();
-                let (source, destination) = (halves(source), halves(destination));
                 not_originator |= differ(originator, source);
                 let sense = Sense::backward_if(not_originator != 0);
                 let (source, destination) = turned(source, destination, sense);
@@ -405,14 +404,14 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
-    fn set(&self, originator: &[u8; 16], responder: &[u8; 16]) {
+    fn set(&self, originator: [u64; 2], responder: [u64; 2]) {
         let words = self.originator.iter().chain(&self.responder);
-        for (held, word) in words.zip(halves(originator).into_iter().chain(halves(responder))) {
+        for (held, word) in words.zip(originator.into_iter().chain(responder)) {
             held.store(word, Relaxed);
         }
     }
 
-    /// Originator and responder, each in [`halves`].
+    /// Originator and responder, each in [`halves`](super::key::halves).
     #[inline(always)]
     pub(super) fn get(&self) -> ([u64; 2], [u64; 2]) {
         (

@@ -24,6 +24,9 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// What a free place bears, and no packet.
+    pub(super) const VACANT: Identity = Identity { addresses: 0, ports_and_kind: 0 };
+
     /// What a live connection bears whose originator is `source` and responder `destination`, each an IPv4 address
     /// (or a fold) and a port.
     #[inline(always)]

@@ -18,19 +18,23 @@ use ahash::RandomState;
 use super::connection::Sense;
 use super::identity::Identity;
 
-/// What a packet says about the connection it belongs to, seen from the packet: source and destination.
+/// What a packet says about the connection it belongs to, seen from the packet: source and destination. It does not
+/// need the frame any more: the packet may be judged when others have been read meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key<'a> {
+pub struct Key {
     pub(super) identity: Identity,
-    /// Source and destination address of IPv6, as they lie in the frame.
-    pub(super) v6: Option<(&'a [u8; 16], &'a [u8; 16])>,
+    /// Source and destination address of IPv6, each in [`halves`].
+    pub(super) v6: Option<([u64; 2], [u64; 2])>,
 }
 
-impl<'a> Key<'a> {
+impl Key {
+    /// What stands for the key of something without one; it equals no other.
+    pub const NOBODYS: Key = Key { identity: Identity::VACANT, v6: None };
+
     /// An IPv4 key; source and destination are an address (host order) and a port, or what stands for it in a protocol
     /// without ports. The same tuple in two zones (bridge, VLAN) is two connections.
     #[inline(always)]
-    pub const fn v4(source: (u32, u16), destination: (u32, u16), protocol: u8, zone: u16) -> Key<'static> {
+    pub const fn v4(source: (u32, u16), destination: (u32, u16), protocol: u8, zone: u16) -> Key {
         Key { identity: Identity::new(source, destination, protocol, zone, false), v6: None }
     }
 
@@ -39,19 +43,15 @@ impl<'a> Key<'a> {
     /// Each address also appears folded to 32 bits, so that most comparisons end in the connection's
     /// first cache line; the hash and the final comparison take all 128.
     #[inline(always)]
-    pub fn v6(
-        source: (&'a [u8; 16], u16),
-        destination: (&'a [u8; 16], u16),
-        protocol: u8,
-        zone: u16,
-    ) -> Key<'a> {
-        let folds = ((fold(source.0), source.1), (fold(destination.0), destination.1));
-        let identity = Identity::new(folds.0, folds.1, protocol, zone, true);
-        Key { identity, v6: Some((source.0, destination.0)) }
+    pub fn v6(source: (&[u8; 16], u16), destination: (&[u8; 16], u16), protocol: u8, zone: u16) -> Key {
+        let ends = (halves(source.0), halves(destination.0));
+        let identity =
+            Identity::new((fold(ends.0), source.1), (fold(ends.1), destination.1), protocol, zone, true);
+        Key { identity, v6: Some(ends) }
     }
 
     /// The same key, seen from the other side.
-    pub fn reversed(&self) -> Key<'a> {
+    pub fn reversed(&self) -> Key {
         let v6 = self.v6.map(|(source, destination)| (destination, source));
         Key { identity: self.identity.turned(Sense::Backward), v6 }
     }
@@ -65,8 +65,7 @@ impl<'a> Key<'a> {
 
 /// The four 32-bit words of an address, combined by exclusive or.
 #[inline(always)]
-fn fold(address: &[u8; 16]) -> u32 {
-    let [high, low] = halves(address);
+fn fold([high, low]: [u64; 2]) -> u32 {
     let both = high ^ low;
     (both ^ (both >> 32)) as u32
 }
@@ -79,8 +78,13 @@ pub(super) fn halves(address: &[u8; 16]) -> [u64; 2] {
 }
 
 /// The inverse of [`halves`].
-pub(super) fn joined([low, high]: [u64; 2]) -> [u8; 16] {
-    (u128::from(low) | u128::from(high) << 64).to_ne_bytes()
+pub(super) fn joined(halves: [u64; 2]) -> [u8; 16] {
+    whole(halves).to_ne_bytes()
+}
+
+#[inline(always)]
+fn whole([low, high]: [u64; 2]) -> u128 {
+    u128::from(low) | u128::from(high) << 64
 }
 
 /// The secret that a table's hash depends on.
@@ -159,8 +163,8 @@ fn hash_v4(hasher: &mut impl Hasher, key: &Key) {
 /// The endpoints change places by exclusive or under a mask: directions alternate at random, and a
 /// branch would be mispredicted every other packet.
 #[inline(always)]
-fn hash_v6(hasher: &mut impl Hasher, key: &Key, (source, destination): (&[u8; 16], &[u8; 16])) {
-    let (source, destination) = (u128::from_ne_bytes(*source), u128::from_ne_bytes(*destination));
+fn hash_v6(hasher: &mut impl Hasher, key: &Key, (source, destination): ([u64; 2], [u64; 2])) {
+    let (source, destination) = (whole(source), whole(destination));
     let identity = key.identity;
     let (source_port, destination_port) =
         (u64::from(identity.originator().1), u64::from(identity.responder().1));
@@ -207,7 +211,7 @@ mod tests {
         let other = KeyedHash::new(HashKeys([1, 2, 3, 5]));
         let v4 = |protocol, zone| Key::v4((9, 80), (7, 4000), protocol, zone);
         let v6 = |protocol, zone| Key::v6((&A, 80), (&B, 4000), protocol, zone);
-        for key in [v4, v6 as fn(u8, u16) -> Key<'static>] {
+        for key in [v4, v6 as fn(u8, u16) -> Key] {
             assert_ne!(hash.hash(&key(6, 0)), hash.hash(&key(17, 0)));
             assert_ne!(hash.hash(&key(6, 0)), hash.hash(&key(6, 1)));
             assert_ne!(hash.hash(&key(6, 0)), other.hash(&key(6, 0)));

@@ -60,7 +60,7 @@ use std::sync::atomic::AtomicU32;
 use annex::Annexes;
 use bucket::Buckets;
 use connection::Addresses;
-use key::{KeyedHash, joined};
+use key::KeyedHash;
 use layout::Header;
 use memory::{Memory, Shared};
 
@@ -307,13 +307,12 @@ impl Table {
     }
 
     /// What `act` makes of the key of the live connection at this place, as its originator's packets bear it.
-    fn with_key_of<R>(&self, index: Index, act: impl FnOnce(&Key<'_>) -> R) -> R {
+    fn with_key_of<R>(&self, index: Index, act: impl FnOnce(&Key) -> R) -> R {
         let identity = self.connections[index.0 as usize].identity();
         if !identity.is_v6() {
             return act(&Key { identity, v6: None });
         }
-        let (originator, responder) = self.addresses[index.0 as usize].get();
-        act(&Key { identity, v6: Some((&joined(originator), &joined(responder))) })
+        act(&Key { identity, v6: Some(self.addresses[index.0 as usize].get()) })
     }
 
     /// The connection at this place; free places show what was left there.

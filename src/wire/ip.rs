@@ -14,9 +14,9 @@ use super::extension::{self, Stop};
 use super::{Addresses, Checks, Fault, Fragment, Packet, Ports, Transport, options, protocol, transport};
 
 /// The length of an IPv4 header without options, in bytes.
-const V4_HEADER: usize = 20;
+pub(super) const V4_HEADER: usize = 20;
 /// The length of an IPv6 header, in bytes.
-const V6_HEADER: usize = 40;
+pub(super) const V6_HEADER: usize = 40;
 /// The longest payload of a datagram that is not a jumbogram, in bytes: what its length field can state.
 const MAX_PAYLOAD: u32 = 65_535;
 

@@ -37,10 +37,10 @@ pub(super) enum Content {
     Truncated,
 }
 
-const TYPE_IPV4: u16 = 0x0800;
-const TYPE_IPV6: u16 = 0x86dd;
+pub(super) const TYPE_IPV4: u16 = 0x0800;
+pub(super) const TYPE_IPV6: u16 = 0x86dd;
 /// Customer tag (IEEE 802.1Q), service tag (802.1ad), and the tag that was used for the latter before.
-const TYPE_VLAN: [u16; 3] = [0x8100, 0x88a8, 0x9100];
+pub(super) const TYPE_VLAN: [u16; 3] = [0x8100, 0x88a8, 0x9100];
 
 impl Content {
     /// What an EtherType announces. Below 0x600 it is an 802.3 length, and what follows is LLC, not IP.

@@ -19,6 +19,7 @@ pub mod checksum;
 mod direction;
 mod evidence;
 mod extension;
+mod glance;
 mod icmp;
 mod ip;
 mod link;
@@ -33,6 +34,7 @@ mod transport;
 
 pub use direction::Direction;
 pub use evidence::{Evidence, Layer, evidence, evidence_of_datagram};
+pub use glance::Glance;
 pub use parse::{Datagram, parse, parse_datagram};
 pub use partial::{Partial, partial_checksum};
 pub use plain::Plain;

@@ -672,7 +672,7 @@ impl Arena {
 
     fn find(&self) -> Option<Index> {
         let table = self.shard.table();
-        let with = |key: &Key<'_>| table.find(table.hash(key), key).map(|(index, _)| index);
+        let with = |key: &Key| table.find(table.hash(key), key).map(|(index, _)| index);
         match self.version.builder(Direction::Original).addresses() {
             lastack::wire::Addresses::V4 { source, destination } => {
                 with(&Key::v4((source, PORTS[0]), (destination, PORTS[1]), protocol::TCP, 0))

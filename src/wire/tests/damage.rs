@@ -38,12 +38,29 @@ fn assert_plain_agrees(frame: &Frame<'_>, checks: Checks) {
     }
 }
 
+/// What a glance tells of a frame that is well-formed is what its packet says, unless extension headers lie in between.
+fn assert_glance_agrees(frame: &Frame<'_>, packet: &Packet<'_>) {
+    let is_tracked = matches!(packet.transport, Transport::Tcp(_) | Transport::Udp | Transport::Other);
+    let Some(Glance { addresses, protocol, ports }) = Glance::at(frame).filter(|_| is_tracked) else {
+        return;
+    };
+    assert_eq!(addresses, packet.addresses);
+    if protocol == packet.protocol {
+        assert_eq!(ports, packet.ports);
+    } else {
+        assert!(
+            matches!(addresses, Addresses::V6 { .. }) && !matches!(protocol, protocol::TCP | protocol::UDP)
+        );
+    }
+}
+
 /// What must be true of the packet of any frame whatsoever.
 fn assert_sound(frame: &Frame<'_>, checks: Checks) {
     let packet = parse(frame, checks);
     assert_eq!(packet, parse(frame, checks), "the same frame twice");
     assert_eq!(packet, parse_layers(frame, checks), "the shortcut and the long way");
     assert_plain_agrees(frame, checks);
+    assert_glance_agrees(frame, &packet);
     match packet.transport {
         Transport::Tcp(segment) => {
             assert!(segment.options.0.is_empty() || lies_inside(segment.options.0, frame.bytes));
@@ -78,6 +95,25 @@ fn every_kind_of_frame_is_well_formed_and_the_shortcut_agrees() {
     for (name, frame) in every_kind() {
         assert_eq!(fault(&frame), None, "{name}");
         assert_sound(&Frame::whole(&frame, Link::Ethernet), Checks::ALL);
+    }
+}
+
+#[test]
+fn a_glance_knows_whose_a_frame_is_without_fragments_extension_headers_and_icmp() {
+    for (name, frame) in every_kind() {
+        let packet = parsed(&frame);
+        let seen = Glance::at(&Frame::whole(&frame, Link::Ethernet));
+        let ends = seen.map(|glance| (glance.addresses, glance.protocol, glance.ports));
+        let is_hidden =
+            name.contains("fragment") || matches!(packet.protocol, protocol::ICMP | protocol::ICMPV6);
+        let is_behind =
+            matches!(name, "v6 chain" | "v6 authenticated" | "v6 first fragment" | "v6 last fragment");
+        match ends {
+            None => assert!(is_hidden, "{name}"),
+            // Of an extension header it sees no more than that there is one.
+            Some(ends) if is_behind => assert_eq!((ends.0, ends.2), (packet.addresses, None), "{name}"),
+            Some(ends) => assert_eq!(ends, (packet.addresses, packet.protocol, packet.ports), "{name}"),
+        }
     }
 }
 
