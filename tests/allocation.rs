@@ -64,6 +64,7 @@ fn allocations_of(rig: &mut Rig, stride: u64) -> u64 {
     for burst in 0..(PACKETS / BURST) as u64 {
         rig.burst(Time::from_nanoseconds(start + burst * stride)).unwrap();
     }
+    rig.settle().unwrap();
     ALLOCATIONS.load(Relaxed) - before
 }
 

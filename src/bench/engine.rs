@@ -1,16 +1,22 @@
 //! A shard as `run` would have it, and the frames that it is given.
+//!
+//! ```text
+//!   write 1  read 1           locate 1 │ write 2  read 2  judge 1  locate 2 │ write 3  read 3  judge 2 …
+//!                                      └─────────── a turn ─────────────────┘
+//! ```
+//!
+//! As with a worker that has more packets waiting, two bursts are under way at once: each turn reads the one that was
+//! written and judges the one before.
 
 use std::fmt;
 use std::io;
 
-use arrayvec::ArrayVec;
-
 use super::error::Error;
-use super::frames::{Flow, Frames, Step, Version};
+use super::frames::{Flow, Frames, Step, Version, Written};
 use super::plan::{Opening, Part};
 use crate::fragments::Token;
-use crate::shard::{Action, Admission, Arrival, BURST, Change, Class, Datagram, End, Observer};
-use crate::shard::{POLL_BUDGET, Record, Shard, Verdict};
+use crate::shard::{Action, Admission, Arrival, Arrivals, BURST, Burst, Change, Class, Datagram, End};
+use crate::shard::{Observer, POLL_BUDGET, Record, Shard, Verdict};
 use crate::table::HashKeys;
 use crate::tcp::State;
 use crate::time::{Span, SystemClock, Tick, Time};
@@ -61,6 +67,43 @@ impl Observer for Listener {
     fn hand_over(&mut self, _shard: u32, _datagram: Datagram) {}
 }
 
+/// A burst that was read, and is not judged yet.
+#[derive(Debug)]
+struct UnderWay {
+    burst: Burst,
+    written: Written,
+    at: Time,
+    /// How many of its packets belong to open connections: what the load expects, to be held against the verdicts.
+    known: usize,
+}
+
+impl UnderWay {
+    fn nothing() -> Box<UnderWay> {
+        let (written, at) = (Written::default(), Time::default());
+        Box::new(UnderWay { burst: Burst::new(), written, at, known: 0 })
+    }
+}
+
+/// A burst's frames, for the shard.
+struct Given<'a> {
+    frames: &'a Frames,
+    written: &'a Written,
+    at: Time,
+}
+
+impl Arrivals for Given<'_> {
+    #[inline(always)]
+    fn count(&self) -> usize {
+        self.written.count()
+    }
+
+    #[inline(always)]
+    fn arrival(&self, place: usize) -> Arrival<'_> {
+        let frame = Frame::whole(self.frames.frame(self.written, place), Link::Ethernet);
+        Arrival { frame, zone: 0, admission: Admission::ANY, at: self.at, token: Token(0) }
+    }
+}
+
 /// A shard, its frames and its clock.
 pub(super) struct Engine {
     pub(super) shard: Shard,
@@ -69,7 +112,13 @@ pub(super) struct Engine {
     /// How far the engine's clock is ahead of the machine's, in nanoseconds.
     ahead: u64,
     listener: Listener,
+    /// The burst that was sent last, and room for the next one.
+    under_way: Box<UnderWay>,
+    spare: Box<UnderWay>,
     verdicts: [Verdict; BURST],
+    /// How many of them are the last judged burst's, and how many of its packets belong to open connections.
+    judged: usize,
+    known: usize,
 }
 
 impl fmt::Debug for Engine {
@@ -88,7 +137,11 @@ impl Engine {
             clock: SystemClock::new(),
             ahead: 0,
             listener: Listener::default(),
+            under_way: UnderWay::nothing(),
+            spare: UnderWay::nothing(),
             verdicts: [Verdict::HELD; BURST],
+            judged: 0,
+            known: 0,
         })
     }
 
@@ -125,21 +178,22 @@ impl Engine {
         for &step in steps {
             self.frames.begin();
             flows.clone().for_each(|flow| self.frames.write(version, flow, step));
-            self.send(now);
-            let is_new = step.flags == Flags::SYN;
-            self.expect_all(if is_new { Class::New } else { Class::Established })?;
+            let known = if step.flags == Flags::SYN { 0 } else { self.frames.count() };
+            self.send(now, known);
+            self.judge_last();
+            self.expect()?;
         }
         Ok(())
     }
 
-    /// A turn as `run` does it: what is due within the budget, then the burst that was written. Returns how
-    /// many connections came due.
+    /// A turn as `run` does it: what is due within the budget, then [`Engine::send_polled`]. Returns how many connections
+    /// came due.
     #[inline]
-    pub(super) fn send(&mut self, now: Time) -> u64 {
+    pub(super) fn send(&mut self, now: Time, known: usize) -> u64 {
         let tick = now.tick();
         let before = self.listener.timed_out;
         self.shard.poll(tick, POLL_BUDGET, &mut self.listener);
-        self.send_polled(now);
+        self.send_polled(now, known);
         self.listener.timed_out - before
     }
 
@@ -149,43 +203,58 @@ impl Engine {
         while !self.shard.poll(now.tick(), POLL_BUDGET, &mut self.listener) {}
     }
 
-    /// Sends the burst that was written through the shard.
+    /// Sends the burst that was written, of whose packets so many belong to open connections, and judges the one that was
+    /// sent before.
     #[inline]
-    pub(super) fn send_polled(&mut self, now: Time) {
-        let mut arrivals: ArrayVec<Arrival<'_>, BURST> = ArrayVec::new();
-        for bytes in self.frames.burst() {
-            let frame = Frame::whole(bytes, Link::Ethernet);
-            arrivals.push(Arrival { frame, zone: 0, admission: Admission::ANY, at: now, token: Token(0) });
-        }
-        self.shard.process(&arrivals, now.tick(), &mut self.verdicts, &mut self.listener);
+    pub(super) fn send_polled(&mut self, now: Time, known: usize) {
+        let written = *self.frames.written();
+        let next = &mut *self.spare;
+        (next.written, next.at, next.known) = (written, now, known);
+        self.shard.read(&mut next.burst, &Given { frames: &self.frames, written: &written, at: now });
+        self.judge(now);
+        self.shard.locate(&mut self.spare.burst);
+        std::mem::swap(&mut self.spare, &mut self.under_way);
     }
 
-    /// The verdicts of the burst that was sent last.
+    /// Judges the burst that is under way, if there is one.
+    #[inline]
+    fn judge(&mut self, now: Time) {
+        let UnderWay { burst, written, at, known } = &mut *self.under_way;
+        let given = Given { frames: &self.frames, written, at: *at };
+        self.shard.judge(burst, &given, now.tick(), &mut self.verdicts, &mut self.listener);
+        (self.judged, self.known) = (written.count(), *known);
+        (*written, *known) = (Written::default(), 0);
+    }
+
+    /// Judges the burst that was sent last, as a worker does that finds no other one waiting.
+    pub(super) fn judge_last(&mut self) {
+        self.judge(self.under_way.at);
+    }
+
+    /// The verdicts of the burst that was judged last.
     #[inline]
     pub(super) fn verdicts(&self) -> &[Verdict] {
-        &self.verdicts[..self.frames.count()]
+        self.verdicts.get(..self.judged).unwrap_or_default()
     }
 
-    /// Fails unless every packet of the burst was accepted, and all but `new` ones, which begin connections,
-    /// as established.
+    /// How many of its packets belong to open connections.
     #[inline]
-    pub(super) fn expect(&self, new: usize) -> Result<(), Error> {
+    pub(super) const fn known(&self) -> usize {
+        self.known
+    }
+
+    /// Fails unless every packet of that burst was accepted, as established where it belongs to an open connection, and
+    /// where it does not as one that begins one.
+    #[inline]
+    pub(super) fn expect(&self) -> Result<(), Error> {
         let is = |verdict: &Verdict, class| verdict.class == class && verdict.action == Action::Accept;
-        let established = self.verdicts().iter().filter(|verdict| is(verdict, Class::Established)).count();
-        if established + new == self.frames.count() && (new == 0 || self.count(Class::New) == new) {
+        let count = |class| self.verdicts().iter().filter(|verdict| is(verdict, class)).count();
+        if count(Class::Established) == self.known
+            && (self.known == self.judged || self.known + count(Class::New) == self.judged)
+        {
             return Ok(());
         }
         Err(self.unexpected(|verdict| is(verdict, Class::Established) || is(verdict, Class::New)))
-    }
-
-    fn expect_all(&self, class: Class) -> Result<(), Error> {
-        self.expect(if class == Class::New { self.frames.count() } else { 0 })
-    }
-
-    /// How many packets of the burst were accepted as of that class.
-    fn count(&self, class: Class) -> usize {
-        let is = |verdict: &&Verdict| verdict.class == class && verdict.action == Action::Accept;
-        self.verdicts().iter().filter(is).count()
     }
 
     /// The first verdict that is none of those expected, as an error.

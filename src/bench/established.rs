@@ -15,6 +15,7 @@ use super::frames::{Flow, Plan, Random, Version};
 use super::load::Load;
 use super::plan::{Opening, Part};
 use crate::processor::Processor;
+use crate::shard::BURST;
 use crate::time::Time;
 use crate::wire::Flags;
 
@@ -64,10 +65,14 @@ impl Load for Established {
         &self.engine
     }
 
+    fn engine_mut(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
     fn burst(&mut self, now: Time) -> Result<(), Error> {
         self.write();
-        self.engine.send(now);
-        self.engine.expect(0)
+        self.engine.send(now, BURST);
+        self.engine.expect()
     }
 
     fn finish(&self) -> Result<(), Error> {
@@ -79,7 +84,6 @@ impl Load for Established {
 mod tests {
     use super::super::testing::part;
     use super::*;
-    use crate::shard::BURST;
 
     #[test]
     fn every_packet_moves_an_open_connection_and_opens_none() {
@@ -91,6 +95,7 @@ mod tests {
             for _ in 0..50 {
                 load.burst(load.engine.now()).unwrap();
             }
+            load.settle().unwrap();
             load.finish().unwrap();
             let counters = load.engine.shard.counters();
             assert_eq!((counters.accepted - begun, counters.begun), (50 * BURST as u64, 100));

@@ -70,15 +70,15 @@ impl Expiry {
             most_at_once: 0,
         })
     }
-
-    fn engine_mut(&mut self) -> &mut Engine {
-        &mut self.traffic.engine
-    }
 }
 
 impl Load for Expiry {
     fn engine(&self) -> &Engine {
         &self.traffic.engine
+    }
+
+    fn engine_mut(&mut self) -> &mut Engine {
+        &mut self.traffic.engine
     }
 
     /// Lets N connections enter TIME_WAIT, spread over a second.
@@ -115,10 +115,10 @@ impl Load for Expiry {
 
     fn burst(&mut self, now: Time) -> Result<(), Error> {
         self.traffic.write();
-        let ended = self.traffic.engine.send(now);
+        let ended = self.traffic.engine.send(now, BURST);
         self.ended += ended;
         self.most_at_once = self.most_at_once.max(ended);
-        self.traffic.engine.expect(0)
+        self.check()
     }
 
     fn is_done(&self, bursts: u64, wanted: u64, now: Time) -> bool {
@@ -158,6 +158,7 @@ mod tests {
             load.burst(now).unwrap();
             now = after(now, stride);
         }
+        load.settle().unwrap();
         load.finish().unwrap();
         assert!(load.come_due().unwrap());
         now = load.due_from;
@@ -165,6 +166,7 @@ mod tests {
             load.burst(now).unwrap();
             now = after(now, stride);
         }
+        load.settle().unwrap();
         load.finish().unwrap();
     }
 

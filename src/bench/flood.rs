@@ -90,13 +90,21 @@ impl Load for SynFlood {
         &self.engine
     }
 
+    fn engine_mut(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
     fn burst(&mut self, now: Time) -> Result<(), Error> {
         let established = self.write();
-        self.engine.send(now);
-        let verdicts = self.engine.verdicts();
+        self.engine.send(now, established);
+        self.check()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let (verdicts, established) = (self.engine.verdicts(), self.engine.known());
         let passed = verdicts.iter().filter(|verdict| is_of_segment(verdict)).count();
         let refused = verdicts.iter().filter(|verdict| is_of_syn(verdict)).count();
-        if passed == established && refused + established == BURST {
+        if passed == established && refused + established == verdicts.len() {
             return Ok(());
         }
         Err(self.engine.unexpected(|verdict| is_of_segment(verdict) || is_of_syn(verdict)))
@@ -120,6 +128,7 @@ mod tests {
         for _ in 0..100 {
             load.burst(load.engine.now()).unwrap();
         }
+        load.settle().unwrap();
         load.finish().unwrap();
         let counters = load.engine.shard.counters();
         let full = counters.by_reason[Reason::Shard(Refusal::TableFull).number()];

@@ -80,14 +80,28 @@ pub(super) struct Step {
     pub(super) data: bool,
 }
 
+/// A burst that was written: where it begins, how many frames it has, and how many bytes each.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Written {
+    first: usize,
+    count: usize,
+    lengths: [u16; BURST],
+}
+
+impl Written {
+    /// How many frames it has.
+    #[inline(always)]
+    pub(super) const fn count(&self) -> usize {
+        self.count
+    }
+}
+
 /// The memory that frames are written into, round and round.
 #[derive(Debug)]
 pub(super) struct Frames {
     memory: MmapMut,
-    /// Where the present burst begins, how many frames it has, and how long they are.
-    first: usize,
-    count: usize,
-    lengths: [usize; BURST],
+    /// The present burst.
+    burst: Written,
 }
 
 impl Frames {
@@ -95,14 +109,15 @@ impl Frames {
         let memory = MmapMut::map_anon(SLOTS * FRAME)?;
         // Without huge pages it is slower and just as right.
         let _ = memory.advise(Advice::HugePage);
-        Ok(Frames { memory, first: 0, count: 0, lengths: [0; BURST] })
+        Ok(Frames { memory, burst: Written::default() })
     }
 
     /// Begins a burst behind the last one.
     #[inline]
     pub(super) fn begin(&mut self) {
-        self.first = if self.first + 2 * BURST <= SLOTS { self.first + BURST } else { 0 };
-        self.count = 0;
+        let Written { first, count, .. } = &mut self.burst;
+        *first = if *first + 2 * BURST <= SLOTS { *first + BURST } else { 0 };
+        *count = 0;
     }
 
     /// Writes a full burst, each segment of the connection in its place.
@@ -126,7 +141,7 @@ impl Frames {
             (sums[0][number], sums[1][number]) = (words.header_sum, words.segment_sum);
         }
         self.begin();
-        let places = self.memory[self.first * FRAME..].chunks_exact_mut(FRAME).take(BURST);
+        let places = self.memory[self.burst.first * FRAME..].chunks_exact_mut(FRAME).take(BURST);
         for (number, (place, fixed)) in places.zip(&plan.fixed).enumerate() {
             let Some(frame) = place.first_chunk_mut() else { continue };
             let (source, destination) = (ends[0][number], ends[1][number]);
@@ -134,8 +149,8 @@ impl Frames {
             let words = Words { source, destination, ports: ports[number], header_sum, segment_sum };
             place_segment(frame, version, fixed, &words);
         }
-        self.lengths = plan.lengths;
-        self.count = BURST;
+        self.burst.lengths = plan.lengths;
+        self.burst.count = BURST;
     }
 
     /// Writes the next frame of the burst.
@@ -161,28 +176,41 @@ impl Frames {
 
     #[inline(always)]
     fn next(&mut self) -> Option<&mut [u8; ROOM]> {
-        self.memory[(self.first + self.count) * FRAME..].first_chunk_mut()
+        self.memory[(self.burst.first + self.burst.count) * FRAME..].first_chunk_mut()
     }
 
     #[inline(always)]
-    fn push(&mut self, length: usize) {
-        if let Some(place) = self.lengths.get_mut(self.count) {
+    fn push(&mut self, length: u16) {
+        let Written { count, lengths, .. } = &mut self.burst;
+        if let Some(place) = lengths.get_mut(*count) {
             *place = length;
-            self.count += 1;
+            *count += 1;
         }
     }
 
-    /// How many frames the burst has.
+    /// How many frames the present burst has.
     #[inline]
     pub(super) const fn count(&self) -> usize {
-        self.count
+        self.burst.count
     }
 
-    /// The frames of the burst.
+    /// The present burst; it stays as it is until [`SLOTS`] more frames were written.
     #[inline]
-    pub(super) fn burst(&self) -> impl Iterator<Item = &[u8]> {
-        let frames = self.memory[self.first * FRAME..].chunks_exact(FRAME);
-        frames.zip(&self.lengths[..self.count]).map(|(frame, &length)| &frame[..length])
+    pub(super) const fn written(&self) -> &Written {
+        &self.burst
+    }
+
+    /// The frame at `place` of a burst.
+    #[inline(always)]
+    pub(super) fn frame(&self, burst: &Written, place: usize) -> &[u8] {
+        let begin = (burst.first + place) * FRAME;
+        self.memory.get(begin..begin + usize::from(burst.lengths[place])).unwrap_or_default()
+    }
+
+    /// The frames of the present burst.
+    #[cfg(test)]
+    fn burst(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.burst.count).map(|place| self.frame(&self.burst, place))
     }
 }
 
@@ -208,7 +236,7 @@ pub(super) struct Plan {
     header_sums: [u32; BURST],
     segment_sums: [u32; BURST],
     fixed: [Fixed; BURST],
-    lengths: [usize; BURST],
+    lengths: [u16; BURST],
 }
 
 impl Plan {
@@ -301,8 +329,8 @@ impl Fixed {
 
     /// The frame's, in bytes.
     #[inline(always)]
-    const fn length(&self, version: Version) -> usize {
-        ETHERNET + ip_length(version, self.data)
+    const fn length(&self, version: Version) -> u16 {
+        (ETHERNET + ip_length(version, self.data)) as u16
     }
 }
 

@@ -85,6 +85,7 @@ impl Lifecycle {
             opening.add(load.completed - told);
             told = load.completed;
         }
+        load.settle()?;
         load.finish()?;
         Ok(load)
     }
@@ -95,8 +96,8 @@ impl Lifecycle {
         let now = self.clock.step();
         self.engine.poll_until_done(now);
         let new = self.write();
-        self.engine.send_polled(now);
-        self.engine.expect(new)
+        self.engine.send_polled(now, self.engine.frames.count() - new);
+        self.engine.expect()
     }
 
     /// Writes the next burst; returns how many connections it begins.
@@ -135,6 +136,10 @@ impl Lifecycle {
 impl Load for Lifecycle {
     fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    fn engine_mut(&mut self) -> &mut Engine {
+        &mut self.engine
     }
 
     fn burst(&mut self, _now: Time) -> Result<(), Error> {
@@ -270,6 +275,7 @@ mod tests {
             // More than twice through TIME_WAIT, so that each of its cascades has happened.
             for burst in 0..u64::from(flows) {
                 load.burst(Time::default()).unwrap();
+                load.settle().unwrap();
                 let live = load.engine.shard.table().len();
                 assert!(
                     (flows - BURST as u32..=flows).contains(&live),

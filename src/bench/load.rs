@@ -14,20 +14,33 @@ use crate::time::Time;
 
 /// A workload on one shard.
 ///
-/// A round: [`Load::prepare`]; [`Load::burst`] until [`Load::is_done`]; [`Load::finish`]. Where
+/// A round: [`Load::prepare`]; [`Load::burst`] until [`Load::is_done`]; [`Load::settle`]; [`Load::finish`]. Where
 /// [`Load::come_due`] says so, bursts follow once more until done, and are what counts.
 pub(super) trait Load: fmt::Debug + Send {
     /// The shard, its frames and its clock.
     fn engine(&self) -> &Engine;
+    /// The same, to use.
+    fn engine_mut(&mut self) -> &mut Engine;
 
     /// What a round needs and is not timed.
     fn prepare(&mut self) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Writes a burst at `now` of the engine's clock, takes it through the shard, and fails where a verdict is not
-    /// what it has to be.
+    /// Writes a burst at `now` of the engine's clock and sends it into the shard, which judges the one before; fails where
+    /// a verdict of that one is not what it has to be.
     fn burst(&mut self, now: Time) -> Result<(), Error>;
+
+    /// Has the last burst judged, and fails where a verdict is not what it has to be.
+    fn settle(&mut self) -> Result<(), Error> {
+        self.engine_mut().judge_last();
+        self.check()
+    }
+
+    /// Fails unless the verdicts of the burst that was judged last are what they have to be.
+    fn check(&self) -> Result<(), Error> {
+        self.engine().expect()
+    }
 
     /// Whether a round that wants so many bursts is over after `bursts`.
     fn is_done(&self, bursts: u64, wanted: u64, now: Time) -> bool {

@@ -5,8 +5,8 @@
 //! against what it has to be.
 //!
 //! ```text
-//!   frames (4096 × 2 KiB) ◄── write 32 ── poll, process ── check ── write 32 ── poll, process ── check ── …
-//!                             └───────── one burst, timed ───────┘
+//!   frames (4096 × 2 KiB) ◄── write 2 ── poll, read 2, judge 1 ── check 1 ── write 3 ── poll, read 3, judge 2 ── check 2 …
+//!                             └───────────────────────────── burst 2, timed ────────────────────────────────────┘
 //!
 //!   Plan ─► Part per shard ─► Load ──────────────► rounds ──────────────► Report
 //!           flows / shards    established, flood    3, on all shards at     the best, as a line
@@ -140,13 +140,21 @@ impl Rig {
         self.0.come_due()
     }
 
-    /// One burst, written and processed at `now`, and its verdicts checked.
+    /// One burst, written and sent at `now`; the one before is judged, and its verdicts checked.
     ///
     /// # Errors
     /// A verdict is not what it has to be.
     #[inline]
     pub fn burst(&mut self, now: Time) -> Result<(), Error> {
         self.0.burst(now)
+    }
+
+    /// Judges the burst that was sent last, and checks its verdicts.
+    ///
+    /// # Errors
+    /// A verdict is not what it has to be.
+    pub fn settle(&mut self) -> Result<(), Error> {
+        self.0.settle()
     }
 
     /// The present instant of the engine's clock.

@@ -21,6 +21,7 @@ use nix::unistd::Pid;
 use super::error::Error;
 use super::load::Load;
 use crate::shard::BURST;
+use crate::time::Time;
 
 /// What a period's bursts took, of one shard or of all.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +31,7 @@ pub(super) struct Timed {
     pub(super) rate: f64,
     /// Whole connections per second, where they are what is timed.
     pub(super) connections: Option<f64>,
-    /// How long each burst took, in nanoseconds.
+    /// How long each burst took, from its first frame being written to its last verdict, in nanoseconds.
     pub(super) durations: Vec<u32>,
 }
 
@@ -133,27 +134,36 @@ impl Period {
 
     fn time(&self, load: &mut dyn Load, wanted: u64) -> Result<Timed, Error> {
         let mut durations = touched(wanted);
+        let mut last = |sent: Time, judged: Time| {
+            let nanoseconds = judged.nanoseconds() - sent.nanoseconds();
+            durations.push(u32::try_from(nanoseconds).unwrap_or(u32::MAX));
+        };
         let completed = load.completed();
         self.start.wait();
-        let begun = load.engine().now();
-        let (mut before, mut bursts) = (begun, 0);
+        let start = load.engine().now();
+        // When the turn began that sent the burst before, whose verdicts are there at this one's end.
+        let mut sent = None;
+        let (mut before, mut bursts) = (start, 0);
         let mut result = Ok(());
-        while !load.is_done(bursts, wanted, before) && !self.is_over() {
+        while result.is_ok() && !load.is_done(bursts, wanted, before) && !self.is_over() {
             result = load.burst(before);
-            if result.is_err() {
-                break;
-            }
             let after = load.engine().now();
-            let nanoseconds = after.nanoseconds() - before.nanoseconds();
-            durations.push(u32::try_from(nanoseconds).unwrap_or(u32::MAX));
+            if let Some(sent) = sent.replace(before) {
+                last(sent, after);
+            }
             before = after;
             bursts += 1;
+        }
+        let result = result.and_then(|()| load.settle());
+        let end = load.engine().now();
+        if let Some(sent) = sent {
+            last(sent, end);
         }
         if let Some(is_over) = &self.is_over {
             is_over.store(true, Relaxed);
         }
         result?;
-        let seconds = (before.nanoseconds() - begun.nanoseconds()) as f64 / 1e9;
+        let seconds = (end.nanoseconds() - start.nanoseconds()) as f64 / 1e9;
         let connections =
             load.completed().zip(completed).map(|(after, before)| (after - before) as f64 / seconds);
         let packets = bursts * BURST as u64;

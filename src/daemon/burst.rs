@@ -4,6 +4,7 @@ use af_xdp::{Descriptor, Umem};
 
 use super::plan::MAX_PARTS;
 use crate::shard::BURST;
+use crate::time::Time;
 use crate::wire::protocol;
 
 /// Where a packet came in.
@@ -21,11 +22,12 @@ pub(super) struct Origin {
 pub(super) struct Slot {
     /// Where it came in.
     pub(super) origin: Origin,
-    /// In how many frames it lies.
+    /// Which of the burst's frames is its first, and in how many it lies.
+    first: usize,
     pub(super) parts: usize,
 }
 
-/// A burst of packets. Both lists have room for the largest from the start; on the heap, because a worker's
+/// A burst of packets. All lists have room for the largest from the start; on the heap, because a worker's
 /// bursts change places with each other several times for each of them.
 #[derive(Debug)]
 pub(super) struct Burst {
@@ -33,41 +35,73 @@ pub(super) struct Burst {
     pub(super) descriptors: Vec<Descriptor>,
     /// The packets.
     pub(super) slots: Vec<Slot>,
+    /// Those that lie in several frames, once more as a whole.
+    gathered: Gathered,
+    /// When it was received, and the number of its first packet's token.
+    pub(super) at: Time,
+    pub(super) first: u64,
 }
 
 impl Burst {
-    pub(super) fn new() -> Burst {
-        Burst { descriptors: Vec::with_capacity(BURST * MAX_PARTS), slots: Vec::with_capacity(BURST) }
+    /// None yet; a packet in several frames has up to `longest` bytes, 0 where there is no such packet.
+    pub(super) fn new(longest: usize) -> Burst {
+        Burst {
+            descriptors: Vec::with_capacity(BURST * MAX_PARTS),
+            slots: Vec::with_capacity(BURST),
+            gathered: Gathered::new(longest),
+            at: Time::default(),
+            first: 0,
+        }
     }
 
     /// Without even room: what stands in for one that is in use.
-    pub(super) const fn nothing() -> Burst {
-        Burst { descriptors: Vec::new(), slots: Vec::new() }
+    pub(super) fn nothing() -> Burst {
+        let (descriptors, slots, gathered) = (Vec::new(), Vec::new(), Gathered::new(0));
+        Burst { descriptors, slots, gathered, at: Time::default(), first: 0 }
+    }
+
+    /// Puts the packets together that lie in several frames: before anybody looks at their bytes.
+    #[inline]
+    pub(super) fn gather(&mut self, umem: &Umem) {
+        if self.descriptors.len() != self.slots.len() {
+            self.gathered.gather(&self.slots, &self.descriptors, umem);
+        }
+    }
+
+    /// The bytes of the packet at `place`.
+    #[inline]
+    pub(super) fn bytes<'a>(&'a self, place: usize, umem: &'a Umem) -> &'a [u8] {
+        let Slot { first, parts, .. } = self.slots[place];
+        match &self.descriptors[first..first + parts] {
+            [one] => umem.bytes(one),
+            many => self.gathered(place, many),
+        }
+    }
+
+    /// The bytes of the packet at `place`, whose `parts` may have been taken out already, as they were put together.
+    pub(super) fn gathered(&self, place: usize, parts: &[Descriptor]) -> &[u8] {
+        self.gathered.bytes(place, parts.iter().map(Descriptor::len).sum())
     }
 
     /// Whether a packet may lie deeper in its frame than the XDP program looks for what it steers by, so that it
     /// may be at the wrong worker: behind VLAN tags or IPv6 extension headers.
     pub(super) fn has_unusual(&self, umem: &Umem) -> bool {
-        let mut first = 0;
-        self.slots.iter().any(|slot| {
-            let part = self.descriptors.get(first);
-            first += slot.parts;
-            part.is_some_and(|part| is_unusual(umem.bytes(part)))
-        })
+        let first_of = |slot: &Slot| self.descriptors.get(slot.first);
+        self.slots.iter().filter_map(first_of).any(|part| is_unusual(umem.bytes(part)))
     }
 
     /// Adds a packet in one frame. There must be room.
     #[inline]
     pub(super) fn push(&mut self, descriptor: Descriptor, origin: Origin) {
+        self.slots.push(Slot { origin, first: self.descriptors.len(), parts: 1 });
         self.descriptors.push(descriptor);
-        self.slots.push(Slot { origin, parts: 1 });
     }
 
     /// Adds a packet in several frames. There must be room.
     pub(super) fn push_parts(&mut self, parts: impl Iterator<Item = Descriptor>, origin: Origin) {
-        let before = self.descriptors.len();
+        let first = self.descriptors.len();
         self.descriptors.extend(parts);
-        self.slots.push(Slot { origin, parts: self.descriptors.len() - before });
+        self.slots.push(Slot { origin, first, parts: self.descriptors.len() - first });
     }
 }
 
@@ -85,36 +119,25 @@ fn is_unusual(bytes: &[u8]) -> bool {
 /// Room to put packets together that lie in several frames: the engine looks at whole packets. The frames
 /// themselves are sent on as they are.
 #[derive(Debug)]
-pub(super) struct Gathered {
+struct Gathered {
     bytes: Box<[u8]>,
     longest: usize,
 }
 
 impl Gathered {
     /// Room for packets of up to `longest` bytes; none where no packet lies in several frames.
-    pub(super) fn new(longest: usize) -> Gathered {
+    fn new(longest: usize) -> Gathered {
         Gathered { bytes: vec![0; longest * BURST].into(), longest }
     }
 
-    /// Puts the packets of a burst together that lie in several frames.
-    #[inline]
-    pub(super) fn gather(&mut self, burst: &Burst, umem: &Umem) {
-        if burst.descriptors.len() != burst.slots.len() {
-            self.gather_all(burst, umem);
-        }
-    }
-
     #[cold]
-    fn gather_all(&mut self, burst: &Burst, umem: &Umem) {
-        let mut rest = &burst.descriptors[..];
-        for (number, slot) in burst.slots.iter().enumerate() {
-            let (parts, behind) = rest.split_at(slot.parts);
-            rest = behind;
+    fn gather(&mut self, slots: &[Slot], descriptors: &[Descriptor], umem: &Umem) {
+        for (place, slot) in slots.iter().enumerate() {
             if slot.parts == 1 {
                 continue;
             }
-            let mut at = number * self.longest;
-            for part in parts {
+            let mut at = place * self.longest;
+            for part in &descriptors[slot.first..slot.first + slot.parts] {
                 let bytes = umem.bytes(part);
                 // There is room: a packet has no more frames than were reserved for it.
                 if let Some(room) = self.bytes.get_mut(at..at + bytes.len()) {
@@ -125,17 +148,10 @@ impl Gathered {
         }
     }
 
-    /// The bytes of packet `number`, which lies in `parts`.
-    #[inline]
-    pub(super) fn bytes<'a>(&'a self, number: usize, parts: &'a [Descriptor], umem: &'a Umem) -> &'a [u8] {
-        match parts {
-            [one] => umem.bytes(one),
-            many => {
-                let start = number * self.longest;
-                let length: usize = many.iter().map(Descriptor::len).sum();
-                self.bytes.get(start..start + length).unwrap_or(&[])
-            }
-        }
+    /// The packet at `place`, of so many bytes.
+    fn bytes(&self, place: usize, length: usize) -> &[u8] {
+        let start = place * self.longest;
+        self.bytes.get(start..start + length).unwrap_or(&[])
     }
 }
 
@@ -155,19 +171,12 @@ mod tests {
             descriptor
         };
         let origin = Origin { port: 1, queue: 2 };
-        let mut burst = Burst::new();
+        let mut burst = Burst::new(64);
         burst.push(part(1, 3), origin);
         burst.push_parts([part(2, 4), part(3, 2)].into_iter(), origin);
         burst.push(part(4, 1), origin);
-        let mut gathered = Gathered::new(64);
-        gathered.gather(&burst, &umem);
-        let mut rest = &burst.descriptors[..];
-        let mut seen = Vec::new();
-        for (number, slot) in burst.slots.iter().enumerate() {
-            let (parts, behind) = rest.split_at(slot.parts);
-            rest = behind;
-            seen.push(gathered.bytes(number, parts, &umem).to_vec());
-        }
+        burst.gather(&umem);
+        let seen: Vec<_> = (0..3).map(|place| burst.bytes(place, &umem).to_vec()).collect();
         assert_eq!(seen, [vec![1; 3], vec![2, 2, 2, 2, 3, 3], vec![4]]);
     }
 
@@ -190,7 +199,7 @@ mod tests {
             // Both are there before either ends: a thread's arena may be another's once it is gone.
             barrier.wait();
             let bursts = [(); 8].map(|()| {
-                let burst = Burst::new();
+                let burst = Burst::new(0);
                 std::thread::yield_now();
                 burst
             });

@@ -23,32 +23,33 @@ use crate::view::{LinkState, Loss, Volume};
 use crate::wire::{Frame, Link, partial_checksum};
 
 impl Worker {
-    /// Sends, drops or keeps each packet of the burst; `first` is the number of its first token.
-    pub(super) fn carry_out(&mut self, first: u64) {
+    /// Sends, drops or keeps each packet of the burst that was judged.
+    pub(super) fn carry_out(&mut self) {
         // Out of the way, so that the rest of the worker can be used meanwhile.
-        let mut burst = std::mem::replace(&mut self.state.burst, Burst::nothing());
-        let mut descriptors = burst.descriptors.drain(..);
+        let mut burst = std::mem::replace(&mut self.state.unjudged, Burst::nothing());
+        let mut descriptors = std::mem::take(&mut burst.descriptors);
+        let mut rest = descriptors.drain(..);
         for (place, slot) in burst.slots.iter().enumerate() {
             match self.state.verdicts[place].action {
                 Action::Accept => {
                     if slot.parts == 1 {
-                        if let Some(mut descriptor) = descriptors.next() {
+                        if let Some(mut descriptor) = rest.next() {
                             complete_checksum(&self.umem, &mut descriptor);
                             let length = descriptor.len();
                             self.send(std::iter::once(descriptor), length, slot.origin);
                         }
                     } else {
                         let mut parts: ArrayVec<Descriptor, MAX_PARTS> =
-                            descriptors.by_ref().take(slot.parts).collect();
-                        self.complete_gathered(place, &mut parts);
+                            rest.by_ref().take(slot.parts).collect();
+                        self.complete_gathered(burst.gathered(place, &parts), &mut parts);
                         let length = parts.iter().map(Descriptor::len).sum();
                         self.send(parts.into_iter(), length, slot.origin);
                     }
                 }
-                Action::Drop => self.store.give_all(descriptors.by_ref().take(slot.parts)),
+                Action::Drop => self.store.give_all(rest.by_ref().take(slot.parts)),
                 Action::Held => {
-                    let token = token(first + place as u64, self.number, self.exchange.workers());
-                    if let Some(parts) = Parts::collect(&mut descriptors, slot.parts) {
+                    let token = token(burst.first + place as u64, self.number, self.exchange.workers());
+                    if let Some(parts) = Parts::collect(&mut rest, slot.parts) {
                         self.held.insert(token, Waiting { parts, origin: slot.origin });
                     }
                     // If this one was the last that was missing, the datagram goes before what came after it.
@@ -56,14 +57,14 @@ impl Worker {
                 }
             }
         }
-        drop(descriptors);
+        drop(rest);
+        burst.descriptors = descriptors;
         burst.slots.clear();
-        self.state.burst = burst;
+        self.state.unjudged = burst;
     }
 
     /// Completes the checksum of a packet in several frames.
-    fn complete_gathered(&mut self, place: usize, parts: &mut [Descriptor]) {
-        let bytes = self.gathered.bytes(place, parts, &self.umem);
+    fn complete_gathered(&self, bytes: &[u8], parts: &mut [Descriptor]) {
         let Some(partial) = partial_checksum(&Frame::whole(bytes, Link::Ethernet)) else { return };
         let Some(value) = partial.completed(bytes) else { return };
         // Byte by byte: headers as long as a frame may put the field astride two of them.

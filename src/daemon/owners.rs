@@ -37,8 +37,9 @@ impl Worker {
                 }
                 Message::Datagram(passing) => {
                     taken += 1;
-                    // What came before it goes first.
                     self.process_taken(at);
+                    // What came before it goes first.
+                    self.judge_last(at);
                     self.judge_passing(*passing, at);
                 }
             }
@@ -50,7 +51,7 @@ impl Worker {
 
     fn process_taken(&mut self, at: Time) {
         if !self.state.burst.slots.is_empty() {
-            self.gathered.gather(&self.state.burst, &self.umem);
+            self.state.burst.gather(&self.umem);
             self.process(at);
         }
     }
@@ -60,13 +61,10 @@ impl Worker {
         let workers = self.exchange.workers() as u32;
         let mut owners = [0_usize; BURST];
         let mut strangers = 0;
-        let mut rest = &self.state.burst.descriptors[..];
-        for (number, slot) in self.state.burst.slots.iter().enumerate() {
-            let (parts, behind) = rest.split_at(slot.parts);
-            rest = behind;
-            let bytes = self.gathered.bytes(number, parts, &self.umem);
+        let burst = &self.state.burst;
+        for (number, slot) in burst.slots.iter().enumerate() {
             let zone = self.ports[usize::from(slot.origin.port)].zone;
-            let frame = Frame::whole(bytes, Link::Ethernet);
+            let frame = Frame::whole(burst.bytes(number, &self.umem), Link::Ethernet);
             owners[number] = (steering_hash_of_frame(&frame, zone) % workers) as usize;
             strangers += usize::from(owners[number] != self.number);
         }
@@ -77,7 +75,7 @@ impl Worker {
 
     /// Divides the burst: what is not this worker's goes to whom it belongs.
     fn part(&mut self, owners: &[usize; BURST]) {
-        let Worker { state, exchange, plane, sockets, store, number: own, gathered, umem, .. } = self;
+        let Worker { state, exchange, plane, sockets, store, number: own, umem, .. } = self;
         let State { burst, kept, work, under_way, .. } = state;
         let mut woken: ArrayVec<usize, BURST> = ArrayVec::new();
         let mut descriptors = burst.descriptors.drain(..);
@@ -111,7 +109,7 @@ impl Worker {
         }
         burst.slots.clear();
         std::mem::swap(burst, kept);
-        gathered.gather(burst, umem);
+        burst.gather(umem);
     }
 
     /// Passes a datagram on, with the frames of its fragments.

@@ -20,7 +20,6 @@ use af_xdp::{
 use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::CachePadded;
 
-use super::burst::Gathered;
 use super::ears::Ears;
 use super::error::Error;
 use super::forward::Exits;
@@ -558,11 +557,10 @@ impl Assembly {
                 store: Store::new(Vec::new(), Arc::clone(&spare)),
                 poll,
                 clock: plane.clock.clone(),
-                gathered: Gathered::new(site.plan.longest),
                 ears: Ears::new(number as u32, count as u32, site.config.fragments.max, events),
                 held: Held::new(site.config.fragments.max as usize + BURST),
                 events: mio::Events::with_capacity(64),
-                state: State::new(report, count),
+                state: State::new(report, count, site.plan.longest),
             });
         }
         Ok(workers)

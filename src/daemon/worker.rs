@@ -1,10 +1,14 @@
 //! A worker: one core, one shard, its own sockets; run to completion.
 //!
 //! ```text
-//!  a turn:  take back sent frames ─► each receive ring: a burst ─┐
-//!                                    each hand-over ring ────────┼─► Shard::process ─► transmit ring
-//!           commands, timers ──► fill rings ──► show numbers     └─► another worker, if it is that one's
+//!  a turn:  take back sent frames ─► each receive ring: a burst ─┐         ┌─► transmit ring
+//!                                    each hand-over ring ────────┼─► Shard ┤
+//!           commands, timers ──► fill rings ──► show numbers     │         └─► free again
+//!                                                                └─► another worker, if it is that one's
 //! ```
+//!
+//! While more packets are waiting, two bursts are under way at once (see the shard's stages): the shard reads the one that
+//! has come, then judges the one before. With nothing else waiting a burst is judged in the turn that it came in.
 //!
 //! The worker waits for nobody's work, and takes no lock but one that it may find taken (see
 //! [`super::socket`]). When there is nothing to do it spins (`busy`) or, after a while, sleeps until a
@@ -16,9 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use af_xdp::{Descriptor, Umem};
-use arrayvec::ArrayVec;
 
-use super::burst::{Burst, Gathered, Origin};
+use super::burst::{Burst, Origin};
 use super::ears::Ears;
 use super::forward::Exits;
 use super::frames::Store;
@@ -28,7 +31,7 @@ use super::plan::{MAX_PARTS, PortPlan, Steering};
 use super::socket::{Sending, Socket};
 use crate::config::Wait;
 use crate::fragments::Token;
-use crate::shard::{Arrival, BURST, POLL_BUDGET, Shard, Verdict};
+use crate::shard::{self, Arrival, Arrivals, BURST, POLL_BUDGET, Shard, Verdict};
 use crate::time::{SystemClock, Tick, Time};
 use crate::view::{Command, Frames, LinkState, Plane, Report, View, Work};
 use crate::wire::{Frame, Link};
@@ -57,7 +60,6 @@ pub(super) struct Worker {
     pub(super) store: Store,
     pub(super) poll: mio::Poll,
     pub(super) clock: SystemClock,
-    pub(super) gathered: Gathered,
     pub(super) ears: Ears,
     /// Fragments that wait for their verdict.
     pub(super) held: Held,
@@ -69,9 +71,17 @@ pub(super) struct Worker {
 /// What changes from turn to turn.
 #[derive(Debug)]
 pub(super) struct State {
+    /// What has just come in; empty between two uses, as the next one is.
     pub(super) burst: Burst,
-    /// Another one, always empty between two uses.
     pub(super) kept: Burst,
+    /// What the shard has read and not judged yet.
+    pub(super) unjudged: Burst,
+    /// What the shard knows of that.
+    read: Box<shard::Burst>,
+    /// Room for what it reads next.
+    reading: Box<shard::Burst>,
+    /// A packet in several frames has up to so many bytes.
+    longest: usize,
     /// The first frames of packets from each other worker whose last has not come yet.
     pub(super) beginnings: Vec<Vec<Descriptor>>,
     pub(super) verdicts: [Verdict; BURST],
@@ -84,10 +94,16 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(report: Report, workers: usize) -> State {
+    pub(super) fn new(report: Report, workers: usize, longest: usize) -> State {
+        let [burst, kept, unjudged] = [(); 3].map(|()| Burst::new(longest));
+        let [read, reading] = [(); 2].map(|()| Box::new(shard::Burst::new()));
         State {
-            burst: Burst::new(),
-            kept: Burst::new(),
+            burst,
+            kept,
+            unjudged,
+            read,
+            reading,
+            longest,
             beginnings: (0..workers).map(|_| Vec::with_capacity(MAX_PARTS)).collect(),
             verdicts: [Verdict::HELD; BURST],
             tokens: 0,
@@ -134,7 +150,8 @@ impl Worker {
     /// Makes what it writes for every packet anew, on its own thread: allocators keep apart what threads ask for (glibc's
     /// in arenas), so that it lies near the worker's core and shares no line with another worker's.
     fn move_in(&mut self) {
-        self.state = State::new(self.state.report.clone(), self.exchange.workers());
+        let State { report, longest, .. } = &self.state;
+        self.state = State::new(report.clone(), self.exchange.workers(), *longest);
         self.store.move_in();
     }
 
@@ -149,6 +166,7 @@ impl Worker {
             std::thread::yield_now();
         }
         self.drain();
+        self.judge_last(self.clock.now());
         self.shard.flush_fragments(&mut self.ears);
         self.settle();
         self.flush();
@@ -187,12 +205,15 @@ impl Worker {
                 found.packets += self.take_over(from, at);
             }
         }
+        if !self.has_more_waiting() {
+            self.judge_last(at);
+        }
         while let Some(command) = self.view().commands.pop() {
             self.obey(command);
         }
         found.more = !self.shard.poll(now, POLL_BUDGET, &mut self.ears);
         self.settle();
-        found.more |= self.flush();
+        found.more |= self.flush() | !self.state.unjudged.slots.is_empty();
         for socket in &mut self.sockets {
             socket.refill(&mut self.store);
         }
@@ -217,7 +238,7 @@ impl Worker {
         let count = state.burst.slots.len();
         if count > 0 {
             state.work.bursts += 1;
-            self.gathered.gather(&self.state.burst, &self.umem);
+            self.state.burst.gather(&self.umem);
             if self.exchange.workers() > 1
                 && (self.steering == Steering::Rss || self.state.burst.has_unusual(&self.umem))
             {
@@ -228,29 +249,35 @@ impl Worker {
         count
     }
 
-    /// Has the shard judge the burst, and does as it says.
+    /// Whether packets wait that the next turn will take.
+    fn has_more_waiting(&mut self) -> bool {
+        self.sockets.iter_mut().any(Socket::is_pending) || self.exchange.is_pending(self.number)
+    }
+
+    /// Has the shard read the burst that has come in, which is judged after the one before it.
     pub(super) fn process(&mut self, at: Time) {
-        let Worker { shard, umem, ports, gathered, ears, state, number, exchange, .. } = self;
-        let State { burst, verdicts, tokens, .. } = state;
-        let mut arrivals: ArrayVec<Arrival<'_>, BURST> = ArrayVec::new();
-        let mut rest = &burst.descriptors[..];
-        for (place, slot) in burst.slots.iter().enumerate() {
-            let (parts, behind) = rest.split_at(slot.parts);
-            rest = behind;
-            let port = &ports[usize::from(slot.origin.port)];
-            arrivals.push(Arrival {
-                frame: Frame::whole(gathered.bytes(place, parts, umem), Link::Ethernet),
-                zone: port.zone,
-                admission: port.admission,
-                at,
-                token: token(*tokens + place as u64, *number, exchange.workers()),
-            });
+        let State { burst, reading, tokens, .. } = &mut self.state;
+        (burst.at, burst.first) = (at, *tokens);
+        *tokens += burst.slots.len() as u64;
+        let worker = (self.number, self.exchange.workers());
+        self.shard.read(reading, &Given { burst, umem: &self.umem, ports: &self.ports, worker });
+        self.judge_last(at);
+        let State { burst, unjudged, read, reading, .. } = &mut self.state;
+        self.shard.locate(reading);
+        std::mem::swap(reading, read);
+        std::mem::swap(burst, unjudged);
+    }
+
+    /// Has the shard judge what it has read, and does as it says.
+    pub(super) fn judge_last(&mut self, at: Time) {
+        let State { unjudged: burst, read, verdicts, .. } = &mut self.state;
+        if burst.slots.is_empty() {
+            return;
         }
-        let first = *tokens;
-        *tokens += arrivals.len() as u64;
-        shard.process(&arrivals, at.tick(), verdicts, ears);
-        drop(arrivals);
-        self.carry_out(first);
+        let worker = (self.number, self.exchange.workers());
+        let given = Given { burst, umem: &self.umem, ports: &self.ports, worker };
+        self.shard.judge(read, &given, at.tick(), verdicts, &mut self.ears);
+        self.carry_out();
         self.settle();
     }
 
@@ -292,7 +319,8 @@ impl Worker {
         report.census.clone_from(self.shard.census());
         report.work = self.state.work;
         let begun: usize = self.sockets.iter().map(Socket::begun).sum::<usize>()
-            + self.state.beginnings.iter().map(Vec::len).sum::<usize>();
+            + self.state.beginnings.iter().map(Vec::len).sum::<usize>()
+            + self.state.unjudged.descriptors.len();
         report.frames = Frames {
             free: self.store.len() as u64,
             held: self.held.frames(),
@@ -325,6 +353,34 @@ impl Worker {
             let _ = self.poll.poll(&mut self.events, Some(until.min(LONGEST_SLEEP)));
         }
         self.exchange.wake_up(self.number);
+    }
+}
+
+/// The packets of a worker's burst, for its shard.
+struct Given<'a> {
+    burst: &'a Burst,
+    umem: &'a Umem,
+    ports: &'a [PortPlan],
+    /// The worker's number, and how many there are.
+    worker: (usize, usize),
+}
+
+impl Arrivals for Given<'_> {
+    #[inline(always)]
+    fn count(&self) -> usize {
+        self.burst.slots.len()
+    }
+
+    #[inline(always)]
+    fn arrival(&self, place: usize) -> Arrival<'_> {
+        let port = &self.ports[usize::from(self.burst.slots[place].origin.port)];
+        Arrival {
+            frame: Frame::whole(self.burst.bytes(place, self.umem), Link::Ethernet),
+            zone: port.zone,
+            admission: port.admission,
+            at: self.burst.at,
+            token: token(self.burst.first + place as u64, self.worker.0, self.worker.1),
+        }
     }
 }
 

@@ -76,8 +76,8 @@ pub(super) const READING: &str = "<div class=\"columns\">\n<section>\n<h2>How to
 from memory, compares, moves a window. It tracks nothing: no checksum, no timer, no policy, no counter. The distance \
 to it is what everything else costs. It runs on one core, however many shards the engine has; a shard is a part of \
 the table with a core of its own.</li>\n\
-<li><b>Latency</b>: lower is better. Packets are handled in bursts of 32; the time is that of a whole burst, the \
-writing of its frames included. Half of all bursts take the median or less, one in 10,000 takes longer than the line \
+<li><b>Latency</b>: lower is better. Packets are handled in bursts of 32, two of which are under way at once; the time is \
+that of a whole burst, from its first frame being written to its last verdict. Half of all bursts take the median or less, one in 10,000 takes longer than the line \
 of 99.99&#160;%. The longest one is mostly the operating system, which did something else meanwhile: so are \
 times of milliseconds, where other programs run as well.</li>\n\
 <li><b>Memory</b>: lower is better. All that the engine holds for its tables and timers, over the connections that \
