@@ -69,7 +69,6 @@ impl Slot {
         let Some(key) = key(plain.addresses, ports, protocol::TCP, zone) else { return self.forget() };
         self.key = key;
         self.hash = table.hash(&key);
-        table.prefetch_bucket(self.hash);
         self.ack = plain.ack;
         self.length = plain.length;
         self.kind = kind;
@@ -97,7 +96,6 @@ impl Slot {
             let Some(key) = key(addresses, ports, protocol, arrival.zone) else { return };
             self.key = key;
             self.hash = table.hash(&key);
-            table.prefetch_bucket(self.hash);
         }
     }
 }
@@ -151,6 +149,11 @@ impl Burst {
             } else {
                 slot.fill_otherwise(arrivals, place, checks, table);
             }
+        }
+        // In a loop of their own: where translating an address takes long, a prefetch waits for that, and as many wait at
+        // once as the processor has room for their loop's instructions.
+        for slot in self.slots.iter().take(self.count) {
+            table.prefetch_bucket(slot.hash);
         }
     }
 
