@@ -1,17 +1,16 @@
 //! Who used a core for how long.
 //!
 //! ```text
-//!   /proc/self/stat        the generator, whatever the kernel does in its system calls included
-//!   /proc/KSOFTIRQD/stat   what the kernel had to put off, on the ends' core
-//!   /proc/stat             the middle's core: what the kernel does on arrivals, its forwarding included
-//!   /proc/PID/stat         Lastack: its time, and how much of that is the kernel's
-//!   lastack stats          its worker: in turns that found something to do
+//!   /proc/self/task/…/schedstat   the generator, whatever the kernel does in its system calls included
+//!   /proc/KSOFTIRQD/schedstat     what the kernel had to put off, on either core
+//!   Spare                         the middle's core: what the kernel does on arrivals, its forwarding included
+//!   /proc/PID/stat                Lastack: its time, and how much of that is the kernel's
+//!   lastack stats                 its worker: in turns that found something to do
 //! ```
 //!
 //! None of them counts what other programs do on the same core. A worker that spins uses the whole core, whatever
 //! comes; what it does for packets it says itself, by the clock on the wall, and that is never more than the
-//! time it got. A process's time is exact; the core's by kind of work is what is found when the kernel's clock ticks (4 ms at
-//! 250 Hz): sums over a second are good, nothing finer is.
+//! time it got. All but /proc/PID/stat are exact to the microsecond or better; that one counts in hundredths of a second.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -20,10 +19,11 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
 use super::middle::Process;
+use super::spare::Spare;
 use super::{ENDS, MIDDLE};
 use crate::Failure;
 
-/// /proc counts in hundredths of a second on every architecture that Rust's standard library knows.
+/// /proc/PID/stat counts in hundredths of a second on every architecture that Rust's standard library knows.
 const UNIT: Duration = Duration::from_millis(10);
 
 /// A moment, and what was used until then.
@@ -60,16 +60,15 @@ struct Work {
 }
 
 impl Moment {
-    /// Now; `process` is Lastack's, if there is one.
-    pub(crate) fn now(process: Option<&Process>) -> Result<Moment, Failure> {
+    /// Now; `process` is Lastack's, if there is one, and `spare` has what is left of the middle's core.
+    pub(crate) fn now(process: Option<&Process>, spare: &Spare) -> Result<Moment, Failure> {
         let work = |process: &Process| {
             let [user, system] = times_of(&process.id().to_string())?;
             Ok::<_, Failure>(Work { busy: process.busy()?, whole: user + system, system })
         };
         let worker = process.map(work).transpose()?;
-        let ends: Duration = times_of("self")?.into_iter().chain(times_of(&put_off(ENDS)?)?).sum();
-        let stat = fs::read_to_string("/proc/stat")?;
-        let arrivals = arrivals(&stat, MIDDLE).ok_or("/proc/stat lacks a core")?;
+        let ends = own_threads(spare.id())? + run_time(&put_off(ENDS)?)?;
+        let arrivals = spare.taken() + run_time(&put_off(MIDDLE)?)?;
         Ok(Moment { at: Instant::now(), ends, arrivals, worker })
     }
 
@@ -109,12 +108,24 @@ impl Usage {
     }
 }
 
-/// Of the line `cpuN user nice system idle iowait irq softirq …`, both interrupt times.
-fn arrivals(stat: &str, core: usize) -> Option<Duration> {
-    let name = format!("cpu{core}");
-    let line = stat.lines().find(|line| line.split(' ').next() == Some(&name))?;
-    let mut times = line.split_whitespace().skip(6).map_while(|number| number.parse::<u32>().ok());
-    Some(UNIT * (times.next()? + times.next()?))
+/// What this process's threads have used, but for one that uses what others leave.
+fn own_threads(spare: Pid) -> Result<Duration, Failure> {
+    let mut sum = Duration::ZERO;
+    for entry in fs::read_dir("/proc/self/task")? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        if *name != spare.to_string() {
+            sum += run_time(&format!("self/task/{name}"))?;
+        }
+    }
+    Ok(sum)
+}
+
+/// What a thread has used, or a process of one thread.
+fn run_time(thread: &str) -> Result<Duration, Failure> {
+    let text = fs::read_to_string(format!("/proc/{thread}/schedstat"))?;
+    let first = text.split(' ').next().and_then(|number| number.parse().ok());
+    Ok(Duration::from_nanos(first.ok_or("/proc/PID/schedstat is not as it was")?))
 }
 
 /// What a process has used, in its own code and in the kernel.

@@ -24,6 +24,7 @@
 //! | `injector` | packets that the kernel makes |
 //! | `streams` | what real sockets see: TCP, round trips, connections |
 //! | `cores` | who used a core for how long |
+//! | `spare` | what a core has left |
 //! | `report` | medians and tables |
 
 mod cores;
@@ -32,6 +33,7 @@ mod injector;
 mod load;
 mod middle;
 mod report;
+mod spare;
 mod streams;
 
 use std::path::{Path, PathBuf};
