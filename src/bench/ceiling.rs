@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use super::ROUNDS;
 use super::frames::{Flow, Random, SERVICE, Tuple};
+use crate::processor::Processor;
 use crate::shard::BURST;
 use crate::table::prefetch;
 use crate::time::SystemClock;
@@ -40,10 +41,10 @@ const NUMBERS_AT: usize = 2 * TAGS;
 /// Connections for each bucket, at most: buckets are a power of two.
 const PER_BUCKET: usize = 5;
 
-/// A connection: two endpoints (address and port as they lie in a frame), for each of them what it has sent, what
-/// it may send and its window, then when it ends and when it was seen last.
-const ORIGINATOR_AT: usize = 0;
-const RESPONDER_AT: usize = 8;
+/// A connection: both addresses and both ports, the originator's first, as they lie in a frame; for each endpoint what it
+/// has sent, what it may send and its window; then when it ends and when it was seen last.
+const ADDRESSES_AT: usize = 0;
+const PORTS_AT: usize = 8;
 const SIDES_AT: usize = 16;
 const SIDE: usize = 12;
 const EXPIRES_AT: usize = 40;
@@ -130,6 +131,7 @@ struct BareLoop {
     room: usize,
     flows: u32,
     random: Random,
+    processor: Processor,
 }
 
 impl BareLoop {
@@ -144,6 +146,7 @@ impl BareLoop {
             room: 0,
             flows,
             random: Random::new(),
+            processor: Processor::this(),
         };
         for number in 0..flows {
             bare.insert(number);
@@ -156,8 +159,10 @@ impl BareLoop {
         let (buckets, _) = self.buckets.as_chunks_mut::<LINE>();
         let (connections, _) = self.connections.as_chunks_mut::<LINE>();
         let connection = &mut connections[number as usize];
-        put(connection, ORIGINATOR_AT, originator);
-        put(connection, RESPONDER_AT, responder);
+        put(connection, ADDRESSES_AT, (originator >> 16) as u32);
+        put(connection, ADDRESSES_AT + 4, (responder >> 16) as u32);
+        put(connection, PORTS_AT, originator as u16);
+        put(connection, PORTS_AT + 2, responder as u16);
         for side in [SIDES_AT, SIDES_AT + SIDE] {
             put(connection, side + END, 101_u32);
             put(connection, side + MOST, 65_535_u32);
@@ -185,25 +190,46 @@ impl BareLoop {
         self.room = if self.room + BURST < ROOMS { self.room + BURST } else { 0 };
         let Some(rooms) = rooms[self.room..].first_chunk_mut::<BURST>() else { return 0 };
 
-        for (place, room) in rooms.iter_mut().enumerate() {
-            write(room, self.random.below(self.flows), place % 2 == 1);
-        }
+        // A copy, since frames are written in between, which would have it go through memory for each.
+        let mut random = self.random.clone();
+        let flows = self.flows;
+        self.processor.run(
+            #[inline(always)]
+            || {
+                for (place, room) in rooms.iter_mut().enumerate() {
+                    write(room, random.below(flows), place % 2 == 1);
+                }
+            },
+        );
+        self.random = random;
         let mut hashes = [0; BURST];
-        for (slot, room) in hashes.iter_mut().zip(rooms.iter()) {
-            let Some((source, destination)) = read(room) else { continue };
-            *slot = hash(source, destination);
-            prefetch(buckets, home(*slot, buckets.len()) as u32);
-        }
         let mut numbers = [u32::MAX; BURST];
-        for (number, &hash) in numbers.iter_mut().zip(&hashes) {
-            *number = candidate(&buckets[home(hash, buckets.len())], tag(hash));
-            prefetch(connections, *number);
-        }
+        self.processor.run(
+            #[inline(always)]
+            || {
+                for (slot, room) in hashes.iter_mut().zip(rooms.iter()) {
+                    let Some((source, destination)) = read(room) else { continue };
+                    *slot = hash(source, destination);
+                }
+                for &hash in &hashes {
+                    prefetch(buckets, home(hash, buckets.len()) as u32);
+                }
+                for (number, &hash) in numbers.iter_mut().zip(&hashes) {
+                    *number = candidate(&buckets[home(hash, buckets.len())], tag(hash));
+                    prefetch(connections, *number);
+                }
+            },
+        );
         let mut found = 0;
-        for (&number, room) in numbers.iter().zip(rooms.iter()) {
-            let Some(connection) = connections.get_mut(number as usize) else { continue };
-            found += u32::from(judge(connection, room, tick));
-        }
+        self.processor.run(
+            #[inline(always)]
+            || {
+                for (&number, room) in numbers.iter().zip(rooms.iter()) {
+                    let Some(connection) = connections.get_mut(number as usize) else { continue };
+                    found += u32::from(judge(connection, room, tick));
+                }
+            },
+        );
         found
     }
 }
@@ -286,14 +312,16 @@ fn tag(hash: u64) -> u16 {
     (hash >> 48) as u16 | 1
 }
 
-/// The first slot of a bucket with this tag, eight at a time: a lane that is zero after the tag was taken from it is
-/// the first to borrow. Behind the last one if there is none.
+/// The first slot of a bucket with this tag, all eight compared at once; behind the last one if there is none.
 #[inline(always)]
 fn first_slot(bucket: &Line, tag: u16) -> usize {
-    const ONES: u128 = u128::MAX / 0xffff;
-    let lanes = u128::from_le(get(bucket, 0)) ^ (ONES * u128::from(tag));
-    let zeroes = lanes.wrapping_sub(ONES) & !lanes & (ONES << 15);
-    zeroes.trailing_zeros() as usize / 16
+    let (tags, _) = bucket.as_chunks::<2>();
+    // A byte of ones for each that fits, which the compiler makes one comparison and one move of.
+    let mut fits = [0; TAGS];
+    for (fit, bytes) in fits.iter_mut().zip(tags) {
+        *fit = u8::from(u16::from_le_bytes(*bytes) == tag);
+    }
+    u64::from_le_bytes(fits).trailing_zeros() as usize / 8
 }
 
 /// The connection whose tag this is, or [`u32::MAX`].
@@ -340,13 +368,15 @@ const fn before(a: u32, b: u32) -> bool {
 /// Compares the key, checks and moves the window, stamps the entry; false where the segment does not fit.
 #[inline(always)]
 fn judge(connection: &mut Line, room: &Room, tick: u32) -> bool {
-    let Some((source, destination)) = read(room) else { return false };
-    let (originator, responder): (u64, u64) = (get(connection, ORIGINATOR_AT), get(connection, RESPONDER_AT));
-    // Either way round: the source is one of the two, and the destination is what is left.
-    if source ^ destination != originator ^ responder || (source != originator && source != responder) {
+    // Addresses lie together in a frame as they do in a connection, and so do ports: one comparison each.
+    let (addresses, ports): (u64, u32) = (get(room, 26), get(room, 34));
+    let (held, held_ports): (u64, u32) = (get(connection, ADDRESSES_AT), get(connection, PORTS_AT));
+    let is_original = (addresses ^ held) | u64::from(ports ^ held_ports) == 0;
+    if !is_original && (addresses.rotate_left(32) ^ held) | u64::from(ports.rotate_left(16) ^ held_ports) != 0
+    {
         return false;
     }
-    let is_reply = usize::from(source != originator);
+    let is_reply = usize::from(!is_original);
     let (from, to) = (SIDES_AT + SIDE * is_reply, SIDES_AT + SIDE * (1 - is_reply));
     let (seq, ack) = (u32::from_be(get(room, 38)), u32::from_be(get(room, 42)));
     let window = u32::from(u16::from_be(get(room, 48)));
