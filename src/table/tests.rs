@@ -422,6 +422,25 @@ fn millions_of_connections_later_a_search_is_as_short_as_in_a_new_table() {
     assert_eq!(table.census_matches(), 190_000);
 }
 
+/// Seven entries for each ten slots: so few find their home full that a packet of an open connection takes one line of
+/// the index, but for three in a hundred.
+#[test]
+#[cfg_attr(miri, ignore = "a hundred thousand connections")]
+fn three_in_a_hundred_of_a_full_table_lie_elsewhere_than_at_home() {
+    const COUNT: u32 = 100_000;
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut table = table(COUNT);
+    while table.len() < COUNT {
+        let (a, b) = (random.u64(..), random.u64(..));
+        let tuple = Tuple::v4(a as u32, (a >> 32) as u16, b as u32, (b >> 32) as u16);
+        table.insert_tuple(tuple, 1).expect("room");
+    }
+    let (entries, displaced) = table.buckets.census();
+    let share = f64::from(displaced) / entries as f64;
+    println!("{:.1} % of {entries} entries lie in another bucket than their own", 100.0 * share);
+    assert!((0.025..0.035).contains(&share), "{share}");
+}
+
 impl Table {
     /// Entries in the index, after checking that each displaced one is counted at its home.
     fn census_matches(&self) -> usize {
