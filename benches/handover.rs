@@ -9,7 +9,8 @@
 //!
 //! `cargo bench --bench handover [-- [--quick] [--json]]`. The rings, the hash that tells the owner, the UMEM and the shards are those
 //! of `lastack run` with `steering = "rss"`; what is missing are the sockets: a frame is written where a network card
-//! would write it, in every row, and is free again once it is judged. Connections are few, so that the numbers are of
+//! would write it, in every row, and is free again once it is judged. As with a worker that finds more waiting, two bursts are
+//! under way: one is read before the one ahead of it is judged. Connections are few, so that the numbers are of
 //! the way and not of the memory. What counts is how long the threads were at work; the rows are measured in turn, and the
 //! table has the medians. A worker that finds the ring full takes no more packets in until there is room.
 
@@ -29,8 +30,8 @@ use lastack::config::Config;
 use lastack::daemon::handover::Exchange;
 use lastack::fragments::Token;
 use lastack::shard::{
-    Action, Admission, Arrival, BURST, Class, Datagram, Observer, POLL_BUDGET, Shard, Verdict,
-    steering_hash_of_frame,
+    self, Action, Admission, Arrival, Arrivals, BURST, Class, Datagram, Observer, POLL_BUDGET, Shard,
+    Verdict, steering_hash_of_frame,
 };
 use lastack::table::HashKeys;
 use lastack::time::{SystemClock, Time};
@@ -86,6 +87,39 @@ impl Observer for Ids {
     fn hand_over(&mut self, _: u32, _: Datagram) {}
 }
 
+/// The packets of a burst, for the shard.
+struct Given<'a> {
+    burst: &'a [Descriptor],
+    umem: &'a Umem,
+    at: Time,
+}
+
+impl Arrivals for Given<'_> {
+    #[inline(always)]
+    fn count(&self) -> usize {
+        self.burst.len()
+    }
+
+    #[inline(always)]
+    fn arrival(&self, place: usize) -> Arrival<'_> {
+        arrival(self.umem.bytes(&self.burst[place]), self.at)
+    }
+}
+
+/// A burst, when it came, and what the shard knows of it.
+struct UnderWay {
+    burst: Vec<Descriptor>,
+    at: Time,
+    read: Box<shard::Burst>,
+}
+
+impl UnderWay {
+    /// None.
+    fn nothing() -> UnderWay {
+        UnderWay { burst: Vec::with_capacity(BURST), at: Time::default(), read: Box::default() }
+    }
+}
+
 /// A worker as far as it matters here.
 struct Worker {
     number: usize,
@@ -93,28 +127,39 @@ struct Worker {
     ids: Ids,
     umem: Umem,
     free: Vec<Frame>,
-    burst: Vec<Descriptor>,
+    /// What has just come in; empty between two uses.
+    next: UnderWay,
+    /// What the shard has read and not judged yet.
+    unjudged: UnderWay,
     /// Segments of its own connections, and of the other worker's.
     segments: [Vec<Segment>; 2],
-    next: usize,
+    segment: usize,
     clock: SystemClock,
     judged: u64,
     handed_over: u64,
 }
 
 impl Worker {
-    /// Judges a burst; its frames are free again.
-    fn judge(&mut self, now: Time) {
-        let Worker { shard, ids, umem, burst, free, judged, .. } = self;
+    /// Has the shard read the burst that has come in, which is judged after the one before it.
+    fn process(&mut self, at: Time) {
+        self.next.at = at;
+        let UnderWay { burst, read, .. } = &mut self.next;
+        self.shard.read(read, &Given { burst, umem: &self.umem, at });
+        self.judge_last(at);
+        self.shard.locate(&mut self.next.read);
+        std::mem::swap(&mut self.next, &mut self.unjudged);
+    }
+
+    /// Has the shard judge what it has read; the frames are free again.
+    fn judge_last(&mut self, now: Time) {
+        let Worker { shard, ids, umem, unjudged, free, judged, .. } = self;
+        let UnderWay { burst, at, read } = unjudged;
         let mut verdicts = [Verdict::HELD; BURST];
-        let mut arrivals: ArrayVec<Arrival<'_>, BURST> = ArrayVec::new();
-        arrivals.extend(burst.iter().map(|descriptor| arrival(umem.bytes(descriptor), now)));
-        shard.process(&arrivals, now.tick(), &mut verdicts, ids);
+        shard.judge(read, &Given { burst, umem, at: *at }, now.tick(), &mut verdicts, ids);
         let is_right =
             |verdict: &Verdict| verdict.class == Class::Established && verdict.action == Action::Accept;
-        assert!(verdicts[..arrivals.len()].iter().all(is_right), "every packet belongs to this shard");
-        *judged += arrivals.len() as u64;
-        drop(arrivals);
+        assert!(verdicts[..burst.len()].iter().all(is_right), "every packet belongs to this shard");
+        *judged += burst.len() as u64;
         free.extend(burst.drain(..).map(Descriptor::frame));
     }
 
@@ -123,16 +168,16 @@ impl Worker {
         for place in 0..BURST.min(self.free.len()) {
             let Some(mut frame) = self.free.pop() else { break };
             let segments = &self.segments[usize::from(place % 2 < way.foreign)];
-            let segment = &segments[self.next % FLOWS];
-            self.next = self.next.wrapping_add(1 + place);
+            let segment = &segments[self.segment % FLOWS];
+            self.segment = self.segment.wrapping_add(1 + place);
             self.umem.whole_frame_mut(&mut frame)[OFFSET..OFFSET + LENGTH].copy_from_slice(segment);
-            self.burst.extend(Descriptor::new(frame, OFFSET, LENGTH));
+            self.next.burst.extend(Descriptor::new(frame, OFFSET, LENGTH));
         }
     }
 
     /// Gives the other worker what belongs to it.
     fn hand_over(&mut self, exchange: &Exchange<Descriptor>) {
-        let Worker { umem, burst, free, number, handed_over, .. } = self;
+        let Worker { umem, next: UnderWay { burst, .. }, free, number, handed_over, .. } = self;
         let to = (*number, 1 - *number);
         let owners: ArrayVec<usize, BURST> =
             burst.iter().map(|descriptor| owner(umem.bytes(descriptor))).collect();
@@ -157,27 +202,31 @@ impl Worker {
     /// A turn, as the worker of `lastack run` has it.
     fn turn(&mut self, way: Way, exchange: &Exchange<Descriptor>) {
         let now = self.clock.now();
-        let before = self.judged + self.handed_over;
+        let mut found = 0;
         if way.foreign == 0 || exchange.has_room((self.number, 1 - self.number), BURST) {
             self.receive(way);
+            found += self.next.burst.len();
             if way.asks {
                 self.hand_over(exchange);
             }
-            self.judge(now);
+            self.process(now);
         }
         if way.asks {
             let from = 1 - self.number;
-            while self.burst.len() < BURST
+            let burst = &mut self.next.burst;
+            while burst.len() < BURST
                 && let Some(descriptor) = exchange.receive(from, self.number)
             {
-                self.burst.push(descriptor);
+                burst.push(descriptor);
             }
-            if !self.burst.is_empty() {
-                self.judge(now);
+            found += burst.len();
+            if !burst.is_empty() {
+                self.process(now);
             }
         }
         self.shard.poll(now.tick(), POLL_BUDGET, &mut self.ids);
-        if self.judged + self.handed_over == before {
+        if found == 0 {
+            self.judge_last(now);
             // The other one has lost its core: its work is no part of this one's.
             thread::sleep(Duration::from_micros(50));
         }
@@ -226,9 +275,10 @@ fn workers() -> Result<[Worker; 2], Box<dyn std::error::Error>> {
             ids: Ids::default(),
             umem: umem.clone(),
             free: frames.by_ref().take(FRAMES as usize).collect(),
-            burst: Vec::with_capacity(BURST),
+            next: UnderWay::nothing(),
+            unjudged: UnderWay::nothing(),
             segments: [Vec::new(), Vec::new()],
-            next: 0,
+            segment: 0,
             clock: clock.clone(),
             judged: 0,
             handed_over: 0,
@@ -268,6 +318,7 @@ fn round(workers: &mut [Worker; 2], way: Way, packets: u64, cores: &[usize]) -> 
         while worker.judged < packets && !is_over.load(Relaxed) {
             worker.turn(way, &exchange);
         }
+        worker.judge_last(worker.clock.now());
         is_over.store(true, Relaxed);
         (at_work() - begun, worker.judged, worker.handed_over)
     };
