@@ -157,6 +157,9 @@ pub(crate) struct Procedure {
     pub(crate) tear_down: Option<String>,
 }
 
+/// What `trafgen lab` can leave out of its measurements.
+pub(crate) const FIGURES: [&str; 6] = ["packets", "cores", "latency", "trips", "tcp", "connections"];
+
 /// `trafgen lab`
 #[derive(Debug, Args)]
 pub(crate) struct Lab {
@@ -173,7 +176,7 @@ pub(crate) struct Lab {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
     /// Only these figures: packets, cores, latency, trips, tcp, connections
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = FIGURES, hide_possible_values = true)]
     pub(crate) figures: Vec<String>,
     /// JSON Lines in place of tables
     #[arg(long)]
@@ -233,6 +236,14 @@ mod tests {
                 assert!(readme.contains(&format!("`--{option}")), "--{option} of {}", command.get_name());
             }
         }
+    }
+
+    #[test]
+    fn a_figure_that_there_is_not_is_refused_by_its_name() {
+        let parse = |figures| Arguments::try_parse_from(["trafgen", "lab", "--figures", figures]);
+        assert!(parse("packets,tcp").is_ok());
+        let error = parse("packets,pakets").unwrap_err().to_string();
+        assert!(error.contains("pakets") && error.contains("connections"), "{error}");
     }
 
     #[test]

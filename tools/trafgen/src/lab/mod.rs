@@ -248,3 +248,25 @@ fn progress(steps: u64) -> ProgressBar {
         Err(_) => bar,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::arguments::{Arguments, FIGURES};
+
+    /// It looks at them before it builds this program.
+    #[test]
+    fn the_script_around_the_laboratory_knows_its_options_and_names() {
+        let script = include_str!("../../../wire-bench");
+        let command = Arguments::command();
+        let lab = command.find_subcommand("lab").unwrap();
+        for option in lab.get_arguments().filter_map(|argument| argument.get_long()) {
+            assert!(script.contains(&format!("--{option}")), "--{option}");
+        }
+        for names in [FIGURES.join(", "), Kind::ALL.map(Kind::word).join(", ")] {
+            assert!(script.contains(&format!("\"{names}\"")), "{names}");
+        }
+    }
+}
