@@ -15,6 +15,7 @@
 
 use std::fmt::Write as _;
 
+use super::labels::{CHARACTER, Picture, Place};
 use super::text::{count, escape, plain};
 
 const WIDTH: f64 = 400.0;
@@ -23,13 +24,8 @@ const RIGHT: f64 = 14.0;
 const PLOT: f64 = 200.0;
 const BELOW: f64 = 42.0;
 const ROW: f64 = 20.0;
-/// The widest that a character of 12 px is, on average over a label.
-const CHARACTER: f64 = 6.8;
-/// From one line of text to the next.
-const LINE: f64 = 12.0;
-/// From a point down to the baseline of its value, which stands on either side of it.
-const ABOVE: f64 = -10.0;
-const BELOW_POINT: f64 = 19.0;
+/// The part of the plot that a value above the highest point takes, or one below the lowest.
+const MARGIN: f64 = 0.13;
 /// The most points whose values are written beside them.
 const LABELLED: usize = 6;
 
@@ -82,11 +78,10 @@ impl Look {
     }
 }
 
-/// Where the values of a series stand beside its points.
+/// Whether the values of a series stand beside its points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Values {
-    Above,
-    Below,
+    Shown,
     Hidden,
 }
 
@@ -145,12 +140,16 @@ impl Axis {
         Axis { low: 0.0, high: steps * step, scale: Scale::Linear, ticks }
     }
 
-    /// Whole decades around the values.
+    /// Whole decades around the values, and more where one would not have its number beside it.
     fn decades(least: f64, most: f64) -> Axis {
-        let low = least.max(1.0).log10().floor() as i32;
-        let high = (most.max(1.0).log10().ceil() as i32).max(low + 1);
-        let ticks = (low..=high).map(|decade| 10_f64.powi(decade)).collect();
-        Axis { low: 10_f64.powi(low), high: 10_f64.powi(high), scale: Scale::Logarithmic, ticks }
+        let (least, most) = (least.max(1.0).log10(), most.max(1.0).log10());
+        let low = least.floor();
+        let high = most.ceil().max(low + 1.0);
+        let ticks = (low as i32..=high as i32).map(|decade| 10_f64.powi(decade)).collect();
+        // The margins are parts of the longer axis that they make.
+        let margin = (high - low) * MARGIN / (1.0 - 2.0 * MARGIN);
+        let (low, high) = (low.min(least - margin), high.max(most + margin));
+        Axis { low: 10_f64.powf(low), high: 10_f64.powf(high), scale: Scale::Logarithmic, ticks }
     }
 
     /// The numbers of connections with some room at either side; ticks at 1, 2 and 5 if there are few, else at 1.
@@ -184,7 +183,7 @@ impl Chart {
         let (least, most) = limits(&mut points().filter(drawable).map(|&(_, y)| y))?;
         let upwards = match self.scale {
             // Room for a value above the highest point.
-            Scale::Linear => Axis::linear(most * 1.1),
+            Scale::Linear => Axis::linear(most * (1.0 + MARGIN)),
             Scale::Logarithmic => Axis::decades(least, most),
         };
         let legend = self.legend();
@@ -202,10 +201,10 @@ impl Chart {
             self.draw_series(series, &canvas, &mut svg);
         }
         // Above all lines, those of other series too.
-        let mut placed = Vec::new();
-        // What comes last stands above, as a rule: it has its place before others are moved there.
-        for series in self.series.iter().rev() {
-            self.draw_values(series, &canvas, &mut placed, &mut svg);
+        let lines = self.series.iter().map(|series| canvas.places(series).map(|(place, _)| place).collect());
+        let mut picture = Picture::new(top, top + PLOT, lines.collect());
+        for series in self.series.iter().filter(|series| series.values == Values::Shown) {
+            self.draw_values(series, &canvas, &mut picture, &mut svg);
         }
         svg.push_str("</svg>\n");
         Some(svg)
@@ -273,68 +272,42 @@ impl Chart {
     }
 
     fn draw_series(&self, series: &Series, canvas: &Canvas, svg: &mut String) {
-        let drawable: Vec<_> = series.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
         let _ = write!(svg, "<g class=\"series {}\">", series.look.class());
-        if drawable.len() > 1 {
-            let places: Vec<String> =
-                drawable.iter().map(|&&(x, y)| format!("{:.1},{:.1}", canvas.x(x), canvas.y(y))).collect();
+        let places: Vec<String> =
+            canvas.places(series).map(|(Place { x, y }, _)| format!("{x:.1},{y:.1}")).collect();
+        if places.len() > 1 {
             let _ = write!(svg, "<polyline points=\"{}\"/>", places.join(" "));
         }
-        for &&(x, y) in &drawable {
+        for (Place { x, y }, (connections, value)) in canvas.places(series) {
             let _ = write!(
                 svg,
                 "<g><title>{}: {} at {} connections</title>{}</g>",
                 escape(series.name),
-                escape(&(self.say)(y)),
-                escape(&count(x)),
-                series.look.mark(canvas.x(x), canvas.y(y))
+                escape(&(self.say)(value)),
+                escape(&count(connections)),
+                series.look.mark(x, y)
             );
         }
         svg.push_str("</g>\n");
     }
 
-    /// The values beside the points, where that is asked for and there is room.
-    fn draw_values(&self, series: &Series, canvas: &Canvas, placed: &mut Vec<Label>, svg: &mut String) {
-        let sides = match series.values {
-            Values::Above => [ABOVE, BELOW_POINT],
-            Values::Below => [BELOW_POINT, ABOVE],
-            Values::Hidden => return,
-        };
+    /// The values beside the points, in the colour of their line, where there is room.
+    fn draw_values(&self, series: &Series, canvas: &Canvas, picture: &mut Picture, svg: &mut String) {
         if series.points.len() > LABELLED {
             return;
         }
-        for &(x, y) in series.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite()) {
-            let text = (self.value)(y);
-            let half = text.chars().count() as f64 * CHARACTER / 2.0;
-            let at = |away: f64| Label { x: canvas.x(x), y: canvas.y(y) + away, half };
-            // The unit stands above the plot, the ticks below it.
-            let inside = |label: &Label| (canvas.top..=canvas.top + PLOT - 4.0).contains(&label.y);
-            let free = |label: &Label| placed.iter().all(|other| !label.covers(other));
-            let Some(label) = sides.map(at).into_iter().find(|label| inside(label) && free(label)) else {
-                continue;
-            };
+        let texts: Vec<String> = canvas.places(series).map(|(_, (_, value))| (self.value)(value)).collect();
+        let wanted = canvas.places(series).zip(&texts);
+        let wanted: Vec<_> = wanted.map(|((point, _), text)| (point, text.chars().count())).collect();
+        for (place, text) in picture.place(&wanted).into_iter().zip(&texts) {
+            let Some(Place { x, y }) = place else { continue };
             let _ = writeln!(
                 svg,
-                "<text class=\"value\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-                label.x,
-                label.y,
-                escape(&text)
+                "<text class=\"value {}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{}</text>",
+                series.look.class(),
+                escape(text)
             );
-            placed.push(label);
         }
-    }
-}
-
-/// Where a value stands: the middle of its baseline, and half of its width.
-struct Label {
-    x: f64,
-    y: f64,
-    half: f64,
-}
-
-impl Label {
-    fn covers(&self, other: &Label) -> bool {
-        (self.x - other.x).abs() < self.half + other.half && (self.y - other.y).abs() < LINE
     }
 }
 
@@ -360,6 +333,12 @@ impl Canvas {
     fn y(&self, value: f64) -> f64 {
         self.top + (1.0 - self.upwards.share(value)) * PLOT
     }
+
+    /// Where the points of a series lie, beside what they are; what is no number lies nowhere.
+    fn places<'a>(&'a self, series: &'a Series) -> impl Iterator<Item = (Place, (f64, f64))> + 'a {
+        let drawable = series.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite());
+        drawable.map(|&(x, y)| (Place { x: self.x(x), y: self.y(y) }, (x, y)))
+    }
 }
 
 /// A value without a unit, for axes whose unit stands above them.
@@ -380,6 +359,16 @@ mod tests {
         assert_eq!(Axis::decades(0.0, 0.0).ticks, [1.0, 10.0]);
         assert_eq!(Axis::connections(1e6, 1e6).ticks, [5e5, 1e6, 2e6]);
         assert_eq!(Axis::connections(1e4, 16e6).ticks, [1e4, 1e5, 1e6, 1e7]);
+    }
+
+    #[test]
+    fn decades_leave_room_for_a_number_beside_what_lies_at_their_ends() {
+        for (least, most) in [(1_000.0, 10_000.0), (1_010.0, 9e6), (999.0, 1_001.0), (3_000.0, 4_000.0)] {
+            let axis = Axis::decades(least, most);
+            assert!(axis.share(least) > 0.12 && axis.share(most) < 0.88, "{least} to {most}");
+        }
+        let roomy = Axis::decades(3_000.0, 30_000.0);
+        assert!((roomy.share(1e3), roomy.share(1e5)) == (0.0, 1.0), "whole decades where they do");
     }
 
     #[test]

@@ -12,6 +12,7 @@
 
 mod chart;
 mod destination;
+mod labels;
 mod machine;
 mod text;
 mod words;
@@ -242,11 +243,10 @@ impl Content {
             value,
             series: series
                 .iter()
-                .zip([Values::Below, Values::Above])
-                .map(|((name, look, reports), values)| Series {
+                .map(|(name, look, reports)| Series {
                     name,
                     look: *look,
-                    values,
+                    values: Values::Shown,
                     points: points(reports, of),
                 })
                 .collect(),
@@ -280,7 +280,7 @@ impl Content {
         let mut series = vec![Series {
             name: "Lastack",
             look: Look::Disc,
-            values: Values::Below,
+            values: Values::Shown,
             points: points(reports, |report| report.rate / 1e6),
         }];
         if is_bounded {
@@ -292,7 +292,7 @@ impl Content {
             series.push(Series {
                 name: "bare loop: the ceiling",
                 look: Look::Diamond,
-                values: Values::Above,
+                values: Values::Shown,
                 points,
             });
         }
@@ -420,14 +420,14 @@ fn latency(reports: &[&Report]) -> Chart {
         say: duration,
         value: lasting,
         series: vec![
-            series("median", Look::Disc, Values::Below, |report| report.burst_nanoseconds.p50),
+            series("median", Look::Disc, Values::Shown, |report| report.burst_nanoseconds.p50),
             series("99 %", Look::Square, Values::Hidden, |report| report.burst_nanoseconds.p99),
-            series("99.99 %", Look::Triangle, Values::Above, |report| report.burst_nanoseconds.p9999),
+            series("99.99 %", Look::Triangle, Values::Shown, |report| report.burst_nanoseconds.p9999),
             series("longest", Look::Ring, Values::Hidden, |report| report.burst_nanoseconds.max),
             Series {
                 name: "99.99 % before",
                 look: Look::Diamond,
-                values: Values::Hidden,
+                values: Values::Shown,
                 points: before.collect(),
             },
         ],
@@ -446,7 +446,7 @@ fn connections(reports: &[&Report]) -> Chart {
         series: vec![Series {
             name: "Lastack",
             look: Look::Disc,
-            values: Values::Above,
+            values: Values::Shown,
             points: measured.collect(),
         }],
     }
