@@ -50,7 +50,7 @@ pub use ceiling::Ceiling;
 pub use error::Error;
 pub use page::{Page, Unwritable};
 pub use plan::{Plan, Workload};
-pub use report::{Percentiles, Report};
+pub use report::{Baseline, Percentiles, Report};
 
 use crate::config::Config;
 use crate::shard::Counters;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::plan::{Plan, Workload};
 use super::rounds::Round;
+use crate::shard::BURST;
 
 /// The result of one measurement.
 #[derive(Debug, Clone)]
@@ -29,8 +30,17 @@ pub struct Report {
     pub bytes_per_connection: f64,
     /// How long bursts took.
     pub burst_nanoseconds: Percentiles,
-    /// How long those of the same traffic took before, where that is what counts.
-    pub baseline_burst_nanoseconds: Option<Percentiles>,
+    /// The same traffic before, where that is what counts.
+    pub baseline: Option<Baseline>,
+}
+
+/// What bursts are held against.
+#[derive(Debug, Clone, Copy)]
+pub struct Baseline {
+    /// Packets timed.
+    pub packets: u64,
+    /// How long their bursts took.
+    pub burst_nanoseconds: Percentiles,
 }
 
 /// Durations of bursts in nanoseconds.
@@ -89,8 +99,17 @@ impl Report {
             connections: timed.connections,
             bytes_per_connection,
             burst_nanoseconds: Percentiles::of(&timed.durations),
-            baseline_burst_nanoseconds: round.baseline.map(|baseline| Percentiles::of(&baseline.durations)),
+            baseline: round.baseline.map(|baseline| Baseline {
+                packets: baseline.packets,
+                burst_nanoseconds: Percentiles::of(&baseline.durations),
+            }),
         }
+    }
+
+    /// Of how many bursts the percentiles are; of the fewer, where there are two kinds.
+    pub fn fewest_bursts(&self) -> u64 {
+        let packets = self.baseline.map_or(self.packets, |baseline| baseline.packets.min(self.packets));
+        packets / BURST as u64
     }
 
     /// Writes the contract's JSON line.
@@ -110,7 +129,7 @@ impl Report {
             connections_per_second: self.connections,
             bytes_per_connection: self.bytes_per_connection,
             burst_nanoseconds: self.burst_nanoseconds,
-            baseline_burst_nanoseconds: self.baseline_burst_nanoseconds,
+            baseline_burst_nanoseconds: self.baseline.map(|baseline| baseline.burst_nanoseconds),
         };
         serde_json::to_writer(&mut *out, &line)?;
         writeln!(out)
@@ -136,8 +155,8 @@ impl Report {
             self.bytes_per_connection,
             self.burst_nanoseconds
         )?;
-        if let Some(baseline) = &self.baseline_burst_nanoseconds {
-            write!(out, "; before: {baseline}")?;
+        if let Some(baseline) = &self.baseline {
+            write!(out, "; before: {}", baseline.burst_nanoseconds)?;
         }
         if let Some(connections) = self.connections {
             write!(out, "; {:.2} M whole connections/s", connections / 1e6)?;

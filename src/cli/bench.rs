@@ -98,7 +98,7 @@ pub(super) fn run(arguments: &Bench) -> Result<(), Failure> {
         written.map_err(output_failure)?;
         added.transpose().map_err(bare_loop_failure)?;
     }
-    let Some(page) = page else { return Ok(()) };
+    let Some(mut page) = page else { return Ok(()) };
     page.finish().map_err(|error| Failure::Running(error.to_string()))
 }
 

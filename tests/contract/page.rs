@@ -20,6 +20,7 @@ fn the_page_holds_each_record_and_names_nothing_outside_of_itself() {
     }
     assert!(page.contains("<td>1,000</td>") && page.contains("<td>3,000</td>"));
     assert!(page.contains("bench --json --html"), "the command");
+    assert!(page.contains("The times of bursts say little here"), "20 of them");
     assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"));
     let namespaces = page.matches("xmlns=\"http://www.w3.org/2000/svg\"").count();
     assert!(namespaces >= 3, "throughput, latency, memory");

@@ -28,17 +28,20 @@ use std::path::Path;
 use chart::{Chart, Look, Scale, Series, Values, bare};
 use destination::Destination;
 pub use destination::Unwritable;
-use machine::Machine;
+use machine::{Disturbance, Machine};
 use text::{bytes, duration, escape, grouped, lasting, quoted, short};
 use words::{About, LEAD, READING, about};
 
 use super::{Ceiling, Report, Workload};
+use crate::shard::BURST;
 use crate::time::SystemClock;
 
 /// A page under way.
 #[derive(Debug)]
 pub struct Page {
     destination: Destination,
+    /// What had disturbed the process before.
+    start: Disturbance,
     content: Content,
 }
 
@@ -48,14 +51,18 @@ impl Page {
     /// # Errors
     /// The path cannot be written to.
     pub fn begin(path: &Path, command: impl Iterator<Item = OsString>) -> Result<Page, Unwritable> {
-        let words: Vec<String> = command.map(|word| quoted(&word.to_string_lossy())).collect();
+        let machine = Machine::here();
+        let words = machine.processors.pinning().into_iter();
+        let words = words.chain(command.map(|word| quoted(&word.to_string_lossy())));
         Ok(Page {
             destination: Destination::new(path)?,
+            start: Disturbance::until_now(),
             content: Content {
                 reports: Vec::new(),
                 ceilings: Vec::new(),
-                machine: Machine::here(),
-                command: words.join(" "),
+                command: words.collect::<Vec<_>>().join(" "),
+                machine,
+                disturbance: Disturbance::default(),
                 seconds_since_1970: SystemClock::since_1970().now().nanoseconds() / 1_000_000_000,
                 is_debug_build: cfg!(debug_assertions),
             },
@@ -79,7 +86,8 @@ impl Page {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn finish(&self) -> Result<(), Unwritable> {
+    pub fn finish(&mut self) -> Result<(), Unwritable> {
+        self.content.disturbance = Disturbance::until_now().since(self.start);
         self.destination.write(&self.content.render())
     }
 }
@@ -90,10 +98,18 @@ struct Content {
     reports: Vec<Report>,
     ceilings: Vec<Ceiling>,
     machine: Machine,
+    /// What disturbed the measurement.
+    disturbance: Disturbance,
     command: String,
     seconds_since_1970: u64,
     is_debug_build: bool,
 }
+
+/// The fewest bursts of which one in 10,000 says something.
+const ENOUGH_BURSTS: u64 = 10_000;
+/// How often in a second the kernel may take the processor from a thread that is being timed; where nothing else runs, it
+/// is a tenth of that.
+const MOST_SWITCHES: f64 = 50.0;
 
 const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
     <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>Lastack benchmark</title>\n<style>\n";
@@ -131,17 +147,14 @@ impl Content {
         let _ = writeln!(
             page,
             "<h1>Lastack: what connection tracking costs on this machine</h1>\n\
-             <p class=\"faint under\">Version {}, measured {} on {}, {} logical processors</p>",
+             <p class=\"faint under\">Version {}, measured {} on {}, {}</p>",
             env!("CARGO_PKG_VERSION"),
             text::date(self.seconds_since_1970),
             escape(&self.machine.processor),
-            escape(&self.machine.cores)
+            escape(&self.machine.processors.words())
         );
-        if self.is_debug_build {
-            page.push_str(
-                "<p class=\"warning\">This program was built without the compiler&#39;s full optimization: its figures say \
-                 nothing about speed. Build it with <code>cargo build --release</code>.</p>\n",
-            );
+        for warning in self.warnings() {
+            let _ = writeln!(page, "<p class=\"warning\">{}</p>", escape(&warning));
         }
         page.push_str(LEAD);
         page.push_str("<ul class=\"results\">\n");
@@ -157,6 +170,42 @@ impl Content {
         page.push_str("</ul>\n");
     }
 
+    /// What is to be known before a figure is believed.
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.is_debug_build {
+            warnings.push(
+                "This program was built without the compiler's full optimization: its figures say nothing about speed. \
+                 Build it with cargo build --release."
+                    .to_owned(),
+            );
+        }
+        let fewest = self.reports.iter().min_by_key(|report| report.fewest_bursts());
+        if let Some(report) = fewest.filter(|report| report.fewest_bursts() < ENOUGH_BURSTS) {
+            warnings.push(format!(
+                "The times of bursts say little here: of {} with {} connections {} were timed, and of fewer than {} the time \
+                 that 99.99 % of them take is no other than the longest. Give --packets {} or more, or leave it out.",
+                report.workload.name(),
+                grouped(u64::from(report.flows)),
+                grouped(report.fewest_bursts()),
+                grouped(ENOUGH_BURSTS),
+                ENOUGH_BURSTS * BURST as u64,
+            ));
+        }
+        let threads = self.reports.iter().map(|report| report.shards).max().unwrap_or(1);
+        let Disturbance { switches, seconds } = self.disturbance;
+        if switches as f64 > MOST_SWITCHES * seconds * f64::from(threads) {
+            warnings.push(format!(
+                "The kernel took the processor away from this measurement {} times in {:.0} seconds: something else was \
+                 running, or there are more shards than processors. The longer times of bursts are mostly that, and the \
+                 rates are lower than they could be.",
+                grouped(switches),
+                seconds.ceil()
+            ));
+        }
+        warnings
+    }
+
     /// What is told first: of what, how much, and under which circumstances.
     fn cards(&self) -> Vec<(&'static str, String, String)> {
         let mut cards = Vec::new();
@@ -168,13 +217,16 @@ impl Content {
                 self.share(report).map_or_else(String::new, |share| format!(", {share:.2} of the bare loop"));
             let cores = if report.shards > 1 { format!(", {} shards", report.shards) } else { String::new() };
             let packets = format!("{} M packets/s", short(report.rate / 1e6));
-            let (figure, detail) = match (report.connections, report.baseline_burst_nanoseconds) {
+            let (figure, detail) = match (report.connections, report.baseline) {
                 (Some(rate), _) => {
                     (format!("{} M connections/s", short(rate / 1e6)), format!("{flows} in the table{cores}"))
                 }
                 (None, Some(before)) => (
                     lasting(f64::from(report.burst_nanoseconds.p9999)),
-                    format!("{} before; {flows} end{cores}", lasting(f64::from(before.p9999))),
+                    format!(
+                        "while {flows} connections end{cores}; {} before",
+                        lasting(f64::from(before.burst_nanoseconds.p9999))
+                    ),
                 ),
                 (None, None) => (packets, format!("{flows} connections{share}{cores}")),
             };
@@ -333,7 +385,7 @@ impl Content {
             ];
             let microseconds = |nanoseconds: u32| format!("{:.1}", f64::from(nanoseconds) / 1e3);
             cells.extend([burst.p50, burst.p99, burst.p9999, burst.max].map(microseconds));
-            let before = report.baseline_burst_nanoseconds;
+            let before = report.baseline.map(|before| before.burst_nanoseconds);
             cells.push(or_none(before.map(|before| microseconds(before.p9999))));
             let _ = writeln!(page, "<tr><td>{}</td></tr>", cells.join("</td><td>"));
         }
@@ -354,7 +406,7 @@ impl Content {
         page.push_str("<h2>The machine, and how to do it again</h2>\n<dl>\n");
         for (name, value) in [
             ("Processor", machine.processor.as_str()),
-            ("Logical processors", &machine.cores),
+            ("Processors", &machine.processors.words()),
             ("Memory", &machine.memory),
             ("Kernel", &machine.kernel),
             ("Transparent huge pages", &machine.huge_pages),
@@ -410,7 +462,7 @@ fn latency(reports: &[&Report]) -> Chart {
         points: points(reports, |report| f64::from(value(report))),
     };
     let before = reports.iter().filter_map(|report| {
-        let before = report.baseline_burst_nanoseconds?;
+        let before = report.baseline?.burst_nanoseconds;
         Some((f64::from(report.flows), f64::from(before.p9999)))
     });
     Chart {

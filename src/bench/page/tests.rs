@@ -1,7 +1,8 @@
 //! The page of records that nobody measured: its parts, and what becomes of odd ones.
 
+use super::machine::Processors;
 use super::*;
-use crate::bench::Percentiles;
+use crate::bench::{Baseline, Percentiles};
 
 fn record(flows: u32, seconds: f64) -> Report {
     Report {
@@ -14,8 +15,16 @@ fn record(flows: u32, seconds: f64) -> Report {
         connections: None,
         bytes_per_connection: 137.4,
         burst_nanoseconds: Percentiles { p50: 900, p99: 1_100, p9999: 5_000, max: 21_000 },
-        baseline_burst_nanoseconds: None,
+        baseline: None,
     }
+}
+
+/// What `expiry` finds: 99.99 % of bursts took so long, and so long before.
+fn ending(flows: u32, p9999: u32, before: u32) -> Report {
+    let burst_nanoseconds = Percentiles { p9999, max: 300_000, ..record(flows, 1.0).burst_nanoseconds };
+    let before = Percentiles { p9999: before, ..burst_nanoseconds };
+    let baseline = Some(Baseline { packets: 20_000_000, burst_nanoseconds: before });
+    Report { workload: Workload::Expiry, burst_nanoseconds, baseline, ..record(flows, 1.0) }
 }
 
 fn content(flows: &[u32]) -> Content {
@@ -26,11 +35,12 @@ fn content(flows: &[u32]) -> Content {
         reports,
         machine: Machine {
             processor: "Made <Up> & Sons \"9000\"".to_owned(),
-            cores: "2".to_owned(),
+            processors: Processors { all: 2, allowed: vec![0, 1] },
             memory: "24.0 GiB".to_owned(),
             kernel: "6.1.0".to_owned(),
             huge_pages: "madvise".to_owned(),
         },
+        disturbance: Disturbance { switches: 20, seconds: 4.0 },
         command: "lastack bench --html '<script>alert(1)</script>.html'".to_owned(),
         seconds_since_1970: 1_700_000_000,
         is_debug_build: false,
@@ -101,19 +111,41 @@ fn number(attributes: &[(&str, &str)], name: &str) -> f64 {
     found.unwrap_or_else(|| panic!("no {name} in {attributes:?}")).1.parse().unwrap()
 }
 
-/// All labels lie within the picture, and none covers another.
+/// The middle of a mark, if that is what the element is.
+fn mark(name: &str, attributes: &[(&str, &str)]) -> Option<(f64, f64)> {
+    let class = attributes.iter().find(|(key, _)| *key == "class")?.1;
+    if !class.starts_with("mark") {
+        return None;
+    }
+    Some(match name {
+        "circle" => (number(attributes, "cx"), number(attributes, "cy")),
+        "rect" => (number(attributes, "x") + 3.5, number(attributes, "y") + 3.5),
+        _ => {
+            let path = attributes.iter().find(|(key, _)| *key == "d").unwrap().1;
+            let (x, rest) = path.strip_prefix('M').unwrap().split_once(' ').unwrap();
+            (x.parse().unwrap(), rest.split('l').next().unwrap().parse::<f64>().unwrap() + 5.0)
+        }
+    })
+}
+
+/// All labels lie within the picture, and none covers another or a mark.
 fn assert_labels_are_apart_and_inside(page: &str) -> usize {
     let (mut width, mut height) = (0.0, 0.0);
     let mut labels: Vec<(f64, f64, f64, &str)> = Vec::new();
+    let mut marks: Vec<(f64, f64)> = Vec::new();
     let mut pictures = 0;
     let all = pieces(page);
     for pair in all.windows(2) {
+        if let Piece::Open(name, attributes) = &pair[0] {
+            marks.extend(mark(name, attributes));
+        }
         let [Piece::Open(name, attributes), Piece::Text(text)] = pair else { continue };
         if *name == "svg" {
             let view = attributes.iter().find(|(key, _)| *key == "viewBox").unwrap().1;
             let sizes: Vec<f64> = view.split(' ').map(|number| number.parse().unwrap()).collect();
             (width, height) = (sizes[2], sizes[3]);
             labels.clear();
+            marks.clear();
             pictures += 1;
         } else if *name == "text" {
             let (x, y) = (number(attributes, "x"), number(attributes, "y"));
@@ -131,6 +163,11 @@ fn assert_labels_are_apart_and_inside(page: &str) -> usize {
                 let is_apart =
                     left + long <= *other_left || *other_right <= left || (y - other_y).abs() >= 11.0;
                 assert!(is_apart, "{text:?} covers {other:?}");
+            }
+            for (mark_x, mark_y) in &marks {
+                let is_beside = mark_x + 3.5 <= left || left + long <= mark_x - 3.5;
+                let is_apart = is_beside || mark_y + 3.5 <= y - 9.0 || y + 2.0 <= mark_y - 3.5;
+                assert!(is_apart, "{text:?} at {left}, {y} covers the mark at {mark_x}, {mark_y}");
             }
             labels.push((left, left + long, y, text));
         }
@@ -167,7 +204,7 @@ fn every_workload_has_its_panel_and_what_it_alone_counts() {
         report.workload = workload;
     }
     all.reports[2].connections = Some(2_500_000.0);
-    all.reports[4].baseline_burst_nanoseconds = Some(Percentiles { p9999: 4_321, ..Percentiles::default() });
+    all.reports[4] = ending(5_000, 5_000, 4_321);
     let page = all.render();
     assert_eq!(assert_labels_are_apart_and_inside(&page), 12);
     for part in [
@@ -176,7 +213,7 @@ fn every_workload_has_its_panel_and_what_it_alone_counts() {
         "<td>2.50</td>",
         "<td>4.3</td>",
         "<title>99.99 % before",
-        "5.00 µs</b><span class=\"faint\">4.32 µs before; 5,000 end",
+        "5.00 µs</b><span class=\"faint\">while 5,000 connections end; 4.32 µs before<",
     ] {
         assert!(page.contains(part), "{part} is missing");
     }
@@ -207,6 +244,54 @@ fn values_of_lines_that_meet_do_not_cover_each_other() {
         let mut near = content(&[1_000, 10_000, 100_000, 1_000_000]);
         near.reports[1] = record(10_000, seconds);
         assert_labels_are_apart_and_inside(&near.render());
+    }
+}
+
+/// Where the labels of a series stand in a chart: its class, then height and text of each.
+fn values<'a>(page: &'a str, class: &str) -> Vec<(f64, &'a str)> {
+    let all = pieces(page);
+    let of_class = |pair: &[Piece<'a>]| match pair {
+        [Piece::Open("text", attributes), Piece::Text(text)] => {
+            let is_it = attributes.contains(&("class", class));
+            is_it.then(|| (number(attributes, "y"), *text))
+        }
+        _ => None,
+    };
+    all.windows(2).filter_map(of_class).collect()
+}
+
+fn texts<'a>(values: &[(f64, &'a str)]) -> Vec<&'a str> {
+    values.iter().map(|(_, text)| *text).collect()
+}
+
+#[test]
+fn times_while_connections_end_and_before_are_told_apart_however_near_they_are() {
+    let mut near = content(&[]);
+    let found = [(10_000, 25_200, 34_900), (100_000, 33_200, 33_900), (1_000_000, 34_600, 31_300)];
+    near.reports = found.map(|(flows, during, before)| ending(flows, during, before)).to_vec();
+    let page = near.render();
+    assert_labels_are_apart_and_inside(&page);
+    let (during, before) = (values(&page, "value d"), values(&page, "value b"));
+    assert_eq!(texts(&during), ["25.2 µs", "33.2 µs", "34.6 µs"]);
+    assert_eq!(texts(&before), ["34.9 µs", "33.9 µs", "31.3 µs"]);
+    // Downwards: the longer time stands above the shorter one.
+    let is_above: Vec<bool> =
+        during.iter().zip(&before).map(|(during, before)| during.0 < before.0).collect();
+    assert_eq!(is_above, [false, false, true]);
+}
+
+#[test]
+fn values_hide_no_mark_of_a_line_that_is_near() {
+    for p99 in [905, 950, 1_000, 1_200, 1_600, 2_500, 4_900] {
+        for p50 in [900, 990, 1_010, 2_900] {
+            let mut near = content(&[1_000, 10_000, 100_000, 1_000_000]);
+            for report in &mut near.reports {
+                (report.burst_nanoseconds.p50, report.burst_nanoseconds.p99) = (p50, p50.max(p99));
+            }
+            let page = near.render();
+            assert_labels_are_apart_and_inside(&page);
+            assert_eq!(values(&page, "value d").len(), 4, "99.99 %, {p50} and {p99}");
+        }
     }
 }
 
@@ -253,6 +338,47 @@ fn a_build_for_debugging_says_so() {
     assert!(!debug.render().contains("class=\"warning\""));
     debug.is_debug_build = true;
     assert!(debug.render().contains("class=\"warning\""));
+}
+
+#[test]
+fn percentiles_of_few_bursts_are_warned_of() {
+    let enough = content(&[1_000]);
+    assert!(enough.warnings().is_empty());
+    let mut few = content(&[1_000, 2_000]);
+    few.reports[1].packets = 319_968;
+    assert!(
+        few.warnings()[0].contains("of established with 2,000 connections 9,999 were timed"),
+        "{:?}",
+        few.warnings()
+    );
+    assert!(few.render().contains("<p class=\"warning\">The times of bursts say little here"));
+    let mut few = content(&[1_000]);
+    few.reports[0] = ending(1_000, 2, 1);
+    assert!(few.warnings().is_empty());
+    few.reports[0].baseline.as_mut().unwrap().packets = 3_200;
+    assert!(
+        few.warnings()[0].contains("of expiry with 1,000 connections 100 were timed"),
+        "the baseline's count as well"
+    );
+}
+
+#[test]
+fn a_processor_that_was_shared_is_warned_of() {
+    let mut shared = content(&[1_000]);
+    shared.disturbance = Disturbance { switches: 1_201, seconds: 4.0 };
+    let warning = &shared.warnings()[0];
+    assert!(warning.contains("1,201 times in 4 seconds"), "{warning}");
+    shared.reports[0].shards = 8;
+    assert!(shared.warnings().is_empty(), "that is few of eight threads");
+}
+
+#[test]
+fn disturbances_are_those_of_the_measurement() {
+    let (before, after) =
+        (Disturbance { switches: 70, seconds: 10.5 }, Disturbance { switches: 90, seconds: 12.0 });
+    let Disturbance { switches, seconds } = after.since(before);
+    assert_eq!((switches, seconds), (20, 1.5));
+    assert!(Disturbance::until_now().seconds > 1.7e9);
 }
 
 /// A folder that goes with the test.
