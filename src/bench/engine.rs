@@ -131,8 +131,16 @@ impl Engine {
     /// A shard with room for `capacity` connections, and none yet.
     pub(super) fn new(capacity: u32, part: &Part) -> Result<Engine, Error> {
         let layout = Shard::layout_for_connections(capacity).map_err(Error::Capacity)?;
+        let shard = Shard::new(layout, HashKeys::random()?, part.settings, Tick::new(0));
+        let bytes = layout.mapped_bytes();
+        let each = bytes / u64::from(capacity.max(1));
+        let shard = shard.map_err(|error| Error::Memory {
+            what: format!("{capacity} connections ({each} bytes each)"),
+            bytes,
+            error,
+        })?;
         Ok(Engine {
-            shard: Shard::new(layout, HashKeys::random()?, part.settings, Tick::new(0))?,
+            shard,
             frames: Frames::new()?,
             clock: SystemClock::new(),
             ahead: 0,

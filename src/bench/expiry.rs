@@ -9,7 +9,8 @@
 //!  └──────────────────── 2 MSL ──────────────────┘
 //! ```
 //!
-//! The clock runs as fast as the machine's while anything is timed, and timers are polled as `run` does: once for
+//! The baseline lasts for as many bursts as a round wants, and for a second at least, as what comes due does: one burst in
+//! 10,000 of a few hundred would be a matter of luck. The clock runs as fast as the machine's while anything is timed, and timers are polled as `run` does: once for
 //! each burst, up to its budget. So what is due waits rather than the packets, and how long a burst takes says how much
 //! of a stall is left.
 
@@ -30,6 +31,8 @@ pub(super) const LEAST_MSL: Span = Span::from_milliseconds(2000);
 
 /// Within what time they come due, in nanoseconds.
 const WITHIN: u64 = 1_000_000_000;
+/// For so many bursts there is room from the start: more than there are in a second.
+const ROOM: u64 = 1 << 21;
 /// How long after the last should have ended the round ends in any case, in nanoseconds.
 const PATIENCE: u64 = 10 * WITHIN;
 
@@ -50,6 +53,8 @@ pub(super) struct Expiry {
     phase: Phase,
     /// How many connections have waited in the rounds before.
     waited: u32,
+    /// When this round's baseline began.
+    begun: Option<Time>,
     /// When the first of this round comes due.
     due_from: Time,
     /// How many of this round have ended, and the most within one burst.
@@ -65,6 +70,7 @@ impl Expiry {
             flows: part.flows,
             phase: Phase::Baseline,
             waited: 0,
+            begun: None,
             due_from: Time::default(),
             ended: 0,
             most_at_once: 0,
@@ -97,8 +103,13 @@ impl Load for Expiry {
         engine.skip_to(after(start, WITHIN));
         engine.expect_live(State::TimeWait, flows)?;
         let two_msl = 2 * nanoseconds(engine.shard.settings().tcp.timeouts.msl);
+        let ready = engine.now();
         self.due_from = after(start, two_msl);
-        self.phase = Phase::Baseline;
+        if after(ready, WITHIN) > self.due_from {
+            let taken = ready.nanoseconds() - start.nanoseconds();
+            return Err(Error::Hurried { flows, taken, lasts: two_msl });
+        }
+        (self.phase, self.begun) = (Phase::Baseline, None);
         Ok(())
     }
 
@@ -114,6 +125,7 @@ impl Load for Expiry {
     }
 
     fn burst(&mut self, now: Time) -> Result<(), Error> {
+        self.begun.get_or_insert(now);
         self.traffic.write();
         let ended = self.traffic.engine.send(now, BURST);
         self.ended += ended;
@@ -123,11 +135,18 @@ impl Load for Expiry {
 
     fn is_done(&self, bursts: u64, wanted: u64, now: Time) -> bool {
         match self.phase {
-            Phase::Baseline => bursts >= wanted || now >= self.due_from,
+            Phase::Baseline => {
+                let is_long = self.begun.is_some_and(|begun| now >= after(begun, WITHIN));
+                (bursts >= wanted && is_long) || now >= self.due_from
+            }
             Phase::Due => {
                 self.ended >= u64::from(self.flows) || now >= after(self.due_from, WITHIN + PATIENCE)
             }
         }
+    }
+
+    fn most_bursts(&self, wanted: u64) -> u64 {
+        wanted.max(ROOM)
     }
 
     fn finish(&self) -> Result<(), Error> {
@@ -168,6 +187,32 @@ mod tests {
         }
         load.settle().unwrap();
         load.finish().unwrap();
+    }
+
+    #[test]
+    fn the_baseline_lasts_for_a_second_however_few_bursts_are_wanted_but_never_until_any_is_due() {
+        let opening = Opening::new(0, &|_| ());
+        let mut load = Expiry::new(&part(500), &opening).unwrap();
+        load.prepare().unwrap();
+        let begun = load.engine().now();
+        assert!(!load.is_done(0, 0, begun));
+        load.burst(begun).unwrap();
+        assert!(!load.is_done(1, 1, after(begun, WITHIN - 1)), "not yet a second");
+        assert!(load.is_done(1, 1, after(begun, WITHIN)));
+        assert!(!load.is_done(1, 2, after(begun, WITHIN)), "not yet as many as wanted");
+        assert!(load.is_done(1, 2, load.due_from));
+        load.prepare().unwrap();
+        assert!(!load.is_done(1, 1, after(begun, WITHIN)), "the next round's has not begun");
+    }
+
+    #[test]
+    fn connections_that_come_due_before_the_baseline_could_be_timed_are_told() {
+        let opening = Opening::new(0, &|_| ());
+        let mut short = part(500);
+        short.settings.tcp.timeouts.msl = Span::from_milliseconds(900);
+        let mut load = Expiry::new(&short, &opening).unwrap();
+        let error = load.prepare().unwrap_err();
+        assert!(matches!(error, Error::Hurried { flows: 500, lasts: 1_800_000_000, .. }), "{error}");
     }
 
     #[test]

@@ -53,6 +53,11 @@ pub(super) trait Load: fmt::Debug + Send {
         Ok(false)
     }
 
+    /// How many bursts there should be room to note the times of, in a round that wants so many.
+    fn most_bursts(&self, wanted: u64) -> u64 {
+        wanted
+    }
+
     /// Fails unless the table is as it should be after a round.
     fn finish(&self) -> Result<(), Error>;
 

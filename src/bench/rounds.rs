@@ -133,13 +133,15 @@ impl Period {
     }
 
     fn time(&self, load: &mut dyn Load, wanted: u64) -> Result<Timed, Error> {
-        let mut durations = touched(wanted);
+        let room = touched(load.most_bursts(wanted));
+        // The others wait there, whatever becomes of this one.
+        self.start.wait();
+        let mut durations = room?;
         let mut last = |sent: Time, judged: Time| {
             let nanoseconds = judged.nanoseconds() - sent.nanoseconds();
             durations.push(u32::try_from(nanoseconds).unwrap_or(u32::MAX));
         };
         let completed = load.completed();
-        self.start.wait();
         let start = load.engine().now();
         // When the turn began that sent the burst before, whose verdicts are there at this one's end.
         let mut sent = None;
@@ -173,10 +175,17 @@ impl Period {
 
 /// Room for so many durations, written once: a page that is touched first within the timed loop is a burst that
 /// takes longer.
-fn touched(bursts: u64) -> Vec<u32> {
-    let mut durations = vec![u32::MAX; usize::try_from(bursts).unwrap_or(0)];
+fn touched(bursts: u64) -> Result<Vec<u32>, Error> {
+    let mut durations = Vec::new();
+    let room = usize::try_from(bursts).unwrap_or(usize::MAX);
+    durations.try_reserve_exact(room).map_err(|error| Error::Memory {
+        what: format!("the times of {bursts} bursts (fewer --packets take less)"),
+        bytes: bursts.saturating_mul(size_of::<u32>() as u64),
+        error: error.into(),
+    })?;
+    durations.resize(room, u32::MAX);
     durations.clear();
-    durations
+    Ok(durations)
 }
 
 /// Does the same with each item, all at once, each on a thread of its own and, where there are as many, on a core of
@@ -220,5 +229,18 @@ fn pin(core: usize) {
     if set.set(core).is_ok() {
         // Where it fails after all, the figures are worse and nothing else.
         let _ = sched_setaffinity(Pid::from_raw(0), &set);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_for_the_times_of_bursts_is_there_or_refused_by_its_size() {
+        let room = touched(1_000).unwrap();
+        assert_eq!((room.len(), room.capacity()), (0, 1_000));
+        let error = touched(1 << 60).unwrap_err().to_string();
+        assert!(error.contains("the times of 1152921504606846976 bursts"), "{error}");
     }
 }

@@ -26,7 +26,9 @@ pub(super) struct Bench {
     /// of its own
     #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     shards: u32,
-    /// How many packets are timed in a round; the best of three counts
+    /// How many packets are timed in a round, rounded down to whole bursts of 32 for each shard; the best of three rounds
+    /// counts. Of `expiry` it is the traffic before that has so many, and a second's at least: while connections end, it
+    /// goes on until they have
     #[arg(long, value_name = "P", default_value_t = 20_000_000, value_parser = clap::value_parser!(u64).range(32..))]
     packets: u64,
     /// JSON Lines in place of a table
@@ -72,14 +74,15 @@ pub(super) fn run(arguments: &Bench) -> Result<(), Failure> {
     let plans: Vec<Plan> = plans.collect();
     // A command line that is wrong is told before anything is measured.
     for plan in &plans {
-        plan.check(&config).map_err(failure)?;
+        plan.check(&config).map_err(|error| failure(plan, error))?;
     }
     let page = arguments.html.as_deref().map(|file| Page::begin(file, std::env::args_os()));
     let mut page = page.transpose().map_err(|error| Failure::Running(error.to_string()))?;
     let mut out = io::stdout().lock();
     if arguments.bare_loop {
         for flows in flows(arguments) {
-            let ceiling = Ceiling::measure(flows, *packets).map_err(bare_loop_failure)?;
+            let ceiling =
+                Ceiling::measure(flows, *packets).map_err(|error| bare_loop_failure(flows, error))?;
             let written =
                 if arguments.json { ceiling.write_json(&mut out) } else { ceiling.write_text(&mut out) };
             written.map_err(output_failure)?;
@@ -91,27 +94,30 @@ pub(super) fn run(arguments: &Bench) -> Result<(), Failure> {
         if page.is_some() {
             bar.set_message("the bare loop");
         }
-        let report = report.map_err(failure)?;
+        let report = report.map_err(|error| failure(plan, error))?;
         let added = page.as_mut().map(|page| page.add(&report));
         bar.finish_and_clear();
         let written = if arguments.json { report.write_json(&mut out) } else { report.write_text(&mut out) };
         written.map_err(output_failure)?;
-        added.transpose().map_err(bare_loop_failure)?;
+        added.transpose().map_err(|error| bare_loop_failure(plan.flows, error))?;
     }
     let Some(mut page) = page else { return Ok(()) };
     page.finish().map_err(|error| Failure::Running(error.to_string()))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as map_err wants it")]
-fn bare_loop_failure(error: io::Error) -> Failure {
-    Failure::Running(format!("the bare loop: {error}"))
+fn bare_loop_failure(flows: u32, error: io::Error) -> Failure {
+    Failure::Running(format!("bench: no memory for the bare loop, with {flows} connections: {error}"))
 }
 
-fn failure(error: Error) -> Failure {
-    let text = error.to_string();
+fn failure(plan: &Plan, error: Error) -> Failure {
+    let text = format!("bench: {} with {} connections: {error}", plan.workload, plan.flows);
     match error {
-        Error::Plan(_) => Failure::Usage(text),
+        // It says by itself which part of the command line it is about.
+        Error::Plan(text) => Failure::Usage(format!("bench: {text}")),
         Error::System(_)
+        | Error::Memory { .. }
+        | Error::Hurried { .. }
         | Error::Capacity(_)
         | Error::Refused(_)
         | Error::Lost { .. }
