@@ -30,7 +30,7 @@ use super::load::Load;
 use super::plan::{Opening, Part};
 use crate::processor::Processor;
 use crate::shard::BURST;
-use crate::time::{TICK_NANOSECONDS, Time};
+use crate::time::{Span, TICK_NANOSECONDS, Time};
 
 /// How many packets a connection has.
 const STEPS: u64 = WHOLE.len() as u64;
@@ -66,8 +66,7 @@ impl Lifecycle {
     pub(super) fn new(part: &Part, opening: &Opening<'_>) -> Result<Lifecycle, Error> {
         let stream = Stream::of(part.flows);
         let two_msl = 2 * nanoseconds(part.settings.tcp.timeouts.msl);
-        // TIME_WAIT's bursts: see the module.
-        let waiting = (STEPS * u64::from(part.flows - MARGIN) - (STEPS - 2) * stream.distance) / BURST as u64;
+        let waiting = stream.waiting(part.flows);
         let in_a_tick = (u64::from(part.flows) * TICK_NANOSECONDS).div_ceil(two_msl) as u32;
         let mut load = Lifecycle {
             engine: Engine::new(part.flows, part)?,
@@ -133,6 +132,15 @@ impl Lifecycle {
     }
 }
 
+/// How much of the virtual clock passes between two packets of a connection, up to the later one's verdict, with so many
+/// connections of one shard, [`LEAST_FLOWS`] at least: rounded up, and what a burst waits for the next one included.
+pub(super) fn pause(flows: u32, msl: Span) -> Span {
+    let stream = Stream::of(flows);
+    let bursts = stream.distance / BURST as u64 + 1;
+    let milliseconds = (2 * u64::from(msl.milliseconds()) * bursts).div_ceil(stream.waiting(flows)) + 1;
+    Span::from_milliseconds(u32::try_from(milliseconds).unwrap_or(u32::MAX))
+}
+
 impl Load for Lifecycle {
     fn engine(&self) -> &Engine {
         &self.engine
@@ -175,6 +183,11 @@ impl Stream {
     fn of(flows: u32) -> Stream {
         let steps = (u64::from(flows) / 4).saturating_sub(LEAST_DISTANCE) / DISTANCE_STEP;
         Stream { packet: 0, distance: LEAST_DISTANCE + DISTANCE_STEP * steps.min(MOST_STEPS) }
+    }
+
+    /// For how many bursts TIME_WAIT lasts: see the module.
+    fn waiting(self, flows: u32) -> u64 {
+        (STEPS * u64::from(flows - MARGIN) - (STEPS - 2) * self.distance) / BURST as u64
     }
 
     /// The connection and the step of the next packet; none where that would belong to one before the first.

@@ -23,6 +23,7 @@
 //! | file | its one concern |
 //! |---|---|
 //! | `plan` | what is measured, and how it is divided among shards |
+//! | `demands` | what a workload asks of the configuration |
 //! | `frames` | bytes of frames, with true checksums |
 //! | `engine` | a shard, its frames, its clock, and whether verdicts are as they should be |
 //! | `load` | what every workload can do |
@@ -33,6 +34,7 @@
 //! | `page` | what was found, as a page |
 
 mod ceiling;
+mod demands;
 mod engine;
 mod error;
 mod established;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::error::Error;
-use super::{expiry, lifecycle};
+use super::{demands, expiry, lifecycle};
 use crate::config::{Capacity, Config};
 use crate::shard::{BURST, Settings};
 use crate::table::Layout;
@@ -126,18 +126,7 @@ impl Plan {
                 "--capacity {capacity}: {flows} connections take room for at least as many"
             )));
         }
-        match workload {
-            Workload::Lifecycle | Workload::Expiry if config.tcp.timeouts.msl < expiry::LEAST_MSL => {
-                Err(Error::Plan(format!(
-                    "tcp.msl: {workload} takes at least \"2s\", so that TIME_WAIT lasts 4 s"
-                )))
-            }
-            Workload::Established
-            | Workload::Established6
-            | Workload::Lifecycle
-            | Workload::SynFlood
-            | Workload::Expiry => Ok(()),
-        }
+        demands::check(workload, flows, shards, &config.tcp).map_err(Error::Plan)
     }
 
     /// What each shard gets.

@@ -1,26 +1,36 @@
 //! `lastack bench`: which workloads, with how many connections, on how many shards.
 
+use std::fmt::Display;
 use std::io;
+use std::num::ParseIntError;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::{Configuration, Failure, load, output_failure};
 use crate::bench::{Ceiling, Error, Page, Plan, Progress, ROUNDS, Workload, run as measure};
+use crate::shard::BURST;
 
 #[derive(Debug, Args)]
 pub(super) struct Bench {
-    #[command(flatten)]
-    configuration: Configuration,
+    /// The configuration file; of its sections only [tcp] and [ip] make a difference here
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Set a key after the file was read, such as tcp.msl=15s (repeatable); only those of [tcp] and [ip] make a difference
+    /// here: the table's size is --capacity, and the number of workers --shards
+    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// What is measured (repeatable; default: all)
     #[arg(long, value_name = "W", value_parser = workloads())]
     workload: Vec<Workload>,
     /// With how many connections (repeatable; default: 1000000; with --html also 10000, 100000 and 4000000)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_000_000))]
+    #[arg(long, value_name = "N", value_parser = number(1_u32..=16_000_000))]
     flows: Vec<u32>,
     /// In a table with room for so many; of `established` and `established6` only [default: as many as connections]
-    #[arg(long, value_name = "C", value_parser = clap::value_parser!(u32).range(1..=32_000_000))]
+    #[arg(long, value_name = "C", value_parser = number(1_u32..=32_000_000))]
     capacity: Option<u32>,
     /// Divide connections and packets among this many shards, each with a thread and, where there are enough, a core
     /// of its own
@@ -29,7 +39,7 @@ pub(super) struct Bench {
     /// How many packets are timed in a round, rounded down to whole bursts of 32 for each shard; the best of three rounds
     /// counts. Of `expiry` it is the traffic before that has so many, and a second's at least: while connections end, it
     /// goes on until they have
-    #[arg(long, value_name = "P", default_value_t = 20_000_000, value_parser = clap::value_parser!(u64).range(32..))]
+    #[arg(long, value_name = "P", default_value_t = 20_000_000, value_parser = number(BURST as u64..=u64::MAX))]
     packets: u64,
     /// JSON Lines in place of a table
     #[arg(long)]
@@ -42,6 +52,24 @@ pub(super) struct Bench {
     /// and before the workloads
     #[arg(long, conflicts_with = "html")]
     bare_loop: bool,
+}
+
+/// Reads a number in this range, with underscores between its digits where one likes, as in a configuration.
+fn number<N>(range: RangeInclusive<N>) -> impl Fn(&str) -> Result<N, String> + Clone + Send + Sync + 'static
+where
+    N: FromStr<Err = ParseIntError> + PartialOrd + Display + Clone + Send + Sync + 'static,
+{
+    move |text| {
+        let is_between_digits = !text.starts_with('_') && !text.ends_with('_') && !text.contains("__");
+        let digits: String = text.chars().filter(|&character| character != '_').collect();
+        let found = if is_between_digits { digits.parse() } else { text.parse() };
+        let found: N = found.map_err(|error| format!("{error}; a number such as 1000000 or 1_000_000"))?;
+        if range.contains(&found) {
+            return Ok(found);
+        }
+        let (least, most) = (range.start(), range.end());
+        Err(format!("{found} is not in {least}..={most}"))
+    }
 }
 
 /// A workload whose name is reserved already.
@@ -58,7 +86,11 @@ fn workloads() -> impl TypedValueParser<Value = Workload> {
 }
 
 pub(super) fn run(arguments: &Bench) -> Result<(), Failure> {
-    let config = load(&arguments.configuration)?;
+    if arguments.html.as_deref().is_some_and(|path| path.as_os_str() == "-") {
+        return Err(Failure::Usage("--html -: standard output is for the results; name a file".to_owned()));
+    }
+    let Bench { config, set, .. } = arguments;
+    let config = load(&Configuration { config: config.clone(), set: set.clone() })?;
     let workloads =
         if arguments.workload.is_empty() { Workload::ALL.to_vec() } else { arguments.workload.clone() };
     let Bench { capacity, shards, packets, .. } = arguments;

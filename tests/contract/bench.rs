@@ -82,7 +82,7 @@ fn every_workload_gives_its_record() {
         let (record, keys) = &found[0];
         assert_is_record(record, keys, workload, 3000);
         if workload != "expiry" {
-            assert_eq!(record["packets"], 3200);
+            assert_eq!(record["packets"], 3200, "of expiry as many as come until all have ended");
         }
     }
 }
@@ -164,6 +164,11 @@ fn without_json_there_is_a_line_for_a_person() {
 fn what_cannot_be_measured_exits_2_and_says_what_could() {
     let refused: &[(&[&str], &[&str])] = &[
         (&["--flows", "0"], &["--flows", "1..=16000000"]),
+        (&["--flows", "1__000"], &["--flows", "1_000_000"]),
+        (&["--flows", "_1"], &["--flows", "1_000_000"]),
+        (&["--packets", "1e6"], &["--packets", "1_000_000"]),
+        (&["--capacity", "32_000_001"], &["--capacity", "1..=32000000"]),
+        (&["--html", "-"], &["--html -", "name a file"]),
         (&["--shards", "0"], &["--shards", "1..=256"]),
         (&["--packets", "31"], &["--packets", "32"]),
         (&["--workload", "estabished"], &["estabished", "established", "lifecycle", "syn_flood", "expiry"]),
@@ -171,6 +176,18 @@ fn what_cannot_be_measured_exits_2_and_says_what_could() {
         (&["--workload", "lifecycle", "--flows", "255"], &["--flows 255", "at least 256"]),
         (&["--workload", "established", "--flows", "3", "--shards", "4"], &["--flows 3", "4 in all"]),
         (&["--workload", "expiry", "--flows", "100", "-s", "tcp.msl=1s"], &["tcp.msl", "2s"]),
+        (
+            &["--workload", "lifecycle", "--flows", "1000", "-s", "tcp.msl=1h"],
+            &["tcp.syn_received", "lifecycle with 1000 connections", "more --flows"],
+        ),
+        (
+            &["--workload", "lifecycle", "--flows", "1000", "-s", "tcp.time_wait_max=5"],
+            &["tcp.time_wait_max", "lifecycle", "at least 1000"],
+        ),
+        (
+            &["--workload", "expiry", "-s", "tcp.time_wait_truncation=true"],
+            &["tcp.time_wait_truncation", "expiry"],
+        ),
         (
             &["--workload", "syn_flood", "--capacity", "2000000"],
             &["--capacity 2000000", "syn_flood", "established"],
@@ -193,5 +210,29 @@ fn what_cannot_be_measured_exits_2_and_says_what_could() {
 fn a_configuration_that_forbids_the_workload_exits_1_and_names_the_reason() {
     let run = lastack(&["bench", "--workload", "established", "--flows", "100", "-s", "tcp.quiet_time=5s"]);
     assert_eq!((run.status, run.stdout.as_str()), (Some(1), ""));
+    assert!(run.stderr.contains("established with 100 connections"), "{}", run.stderr);
     assert!(run.stderr.contains("quiet_time"), "{}", run.stderr);
+}
+
+#[test]
+fn numbers_may_have_underscores_as_in_a_configuration() {
+    let found = records(&["--workload", "established", "--flows", "1_000", "--capacity", "2_000"]);
+    let record = &found[0].0;
+    assert_eq!((record["flows"].as_u64(), record["capacity"].as_u64()), (Some(1000), Some(2000)));
+}
+
+#[test]
+fn memory_that_there_is_not_exits_1_and_says_how_much_was_asked_for() {
+    let run = lastack(&[
+        "bench",
+        "--workload",
+        "established",
+        "--flows",
+        "100",
+        "--packets",
+        "9_000_000_000_000_000_000",
+    ]);
+    assert_eq!((run.status, run.stdout.as_str()), (Some(1), ""));
+    assert!(run.stderr.contains("no memory for the times of 281250000000000000 bursts"), "{}", run.stderr);
+    assert!(run.stderr.contains("1125000000000 MB"), "{}", run.stderr);
 }
