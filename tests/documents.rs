@@ -223,6 +223,7 @@ fn stats() -> Stats {
         memory: Memory {
             table: 0,
             table_resident: None,
+            table_huge: None,
             table_kind: String::new(),
             frames: UmemFrames::default(),
         },

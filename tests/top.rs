@@ -82,6 +82,7 @@ fn bare() -> Plane {
         table_memory: String::new(),
         table_bytes: 0,
         table_resident: Watch::new(|| None),
+        table_huge: Watch::new(|| None),
     }
 }
 

@@ -281,9 +281,11 @@ fn tell_queue(queue: &Queue, out: &mut dyn Write) -> io::Result<()> {
 fn tell_memory(stats: &Stats, out: &mut dyn Write) -> io::Result<()> {
     let memory = &stats.memory;
     writeln!(out, "\nmemory")?;
-    let resident =
-        memory.table_resident.map_or_else(String::new, |bytes| format!(", {} of it real", mib(bytes)));
-    writeln!(out, "  tables: {} reserved{resident}; {}", mib(memory.table), memory.table_kind)?;
+    let part =
+        |bytes: Option<u64>, what| bytes.map_or_else(String::new, |bytes| format!(", {} {what}", mib(bytes)));
+    let (resident, huge) =
+        (part(memory.table_resident, "of it real"), part(memory.table_huge, "in huge pages"));
+    writeln!(out, "  tables: {} reserved{resident}{huge}; {}", mib(memory.table), memory.table_kind)?;
     let frames = &memory.frames;
     writeln!(
         out,

@@ -189,6 +189,8 @@ pub struct Memory {
     pub table: u64,
     /// Bytes of it that are real; none where the system does not tell.
     pub table_resident: Option<u64>,
+    /// Bytes of these in huge pages; none where the system does not tell.
+    pub table_huge: Option<u64>,
     /// What it is made of.
     pub table_kind: String,
     /// The UMEM's frames.
@@ -237,6 +239,7 @@ impl Stats {
             memory: Memory {
                 table: plane.table_bytes,
                 table_resident: plane.table_resident.look(),
+                table_huge: plane.table_huge.look(),
                 table_kind: plane.table_memory.clone(),
                 frames: frames_of(plane, &reports),
             },

@@ -94,6 +94,7 @@ impl Lab {
             table_memory: "ordinary pages".to_owned(),
             table_bytes: 1 << 20,
             table_resident: Watch::new(|| Some(4096)),
+            table_huge: Watch::new(|| Some(0)),
         };
         Lab { scratch, workers, plane, poll, server, ahead: Duration::ZERO, most_buffered: 0 }
     }

@@ -241,6 +241,7 @@ mod tests {
             table_memory: String::new(),
             table_bytes: 0,
             table_resident: Watch::new(|| None),
+            table_huge: Watch::new(|| None),
         }
     }
 

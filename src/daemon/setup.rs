@@ -451,7 +451,8 @@ fn make_plane(
         spare_frames: Watch::new(move || spare.len() as u64),
         table_memory: "anonymous memory, huge pages where the kernel has some".to_owned(),
         table_bytes: cores.iter().map(|core| core.shard.table().mapped_bytes()).sum(),
-        table_resident: resident(cores),
+        table_resident: of_tables(cores, Reader::resident_bytes),
+        table_huge: of_tables(cores, Reader::huge_bytes),
     }
 }
 
@@ -464,10 +465,10 @@ fn unclaimed(missed: Missed) -> Watch<u64> {
     })
 }
 
-/// How much memory the tables really hold.
-fn resident(cores: &[Core]) -> Watch<Option<u64>> {
+/// A number of bytes of all tables together; none where the system does not tell.
+fn of_tables(cores: &[Core], bytes: fn(&Reader) -> io::Result<u64>) -> Watch<Option<u64>> {
     let tables: Vec<Reader> = cores.iter().map(|core| core.shard.table().reader()).collect();
-    Watch::new(move || tables.iter().map(|table| table.resident_bytes().ok()).sum())
+    Watch::new(move || tables.iter().map(|table| bytes(table).ok()).sum())
 }
 
 /// A worker's numbers before it begins.

@@ -315,7 +315,7 @@ fn kernel(plane: &Plane) -> [Family; 2] {
 }
 
 /// What the table's memory is.
-fn table(plane: &Plane, workers: &[Worker]) -> [Family; 4] {
+fn table(plane: &Plane, workers: &[Worker]) -> [Family; 5] {
     let mut memory = Family::info("table", "What the table's memory is made of");
     memory.push(vec![("memory", plane.table_memory.clone().into())], Value::Whole(1));
     let mut capacity = Family::gauge("table_capacity_connections", "The most connections of a shard");
@@ -328,8 +328,13 @@ fn table(plane: &Plane, workers: &[Worker]) -> [Family; 4] {
     if let Some(bytes) = plane.table_resident.look() {
         resident.push(Vec::new(), Value::Whole(bytes));
     }
+    let mut huge =
+        Family::gauge("table_huge", "Memory of the tables that lies in huge pages").of(Measure::Bytes);
+    if let Some(bytes) = plane.table_huge.look() {
+        huge.push(Vec::new(), Value::Whole(bytes));
+    }
     let reserved = Family::gauge("table_reserved", "Address space reserved for the tables")
         .of(Measure::Bytes)
         .only(Value::Whole(plane.table_bytes));
-    [memory, capacity, reserved, resident]
+    [memory, capacity, reserved, resident, huge]
 }

@@ -104,6 +104,31 @@ impl Memory {
         debug_assert!(self.mapping.len() >= self.size);
         Ok((resident * page) as u64)
     }
+
+    /// The part of the mapping that lies in huge pages, in bytes: smaps of proc_pid_smaps(5).
+    pub(super) fn huge(&self) -> io::Result<u64> {
+        let start = self.start.as_ptr().addr() as u64;
+        huge_of(&std::fs::read_to_string("/proc/self/smaps")?, start..start + self.size as u64)
+            .ok_or_else(|| io::Error::other("/proc/self/smaps is not as it was"))
+    }
+}
+
+/// How many bytes of `range` lie in huge pages, by the text of smaps. Mappings beside each other may be shown as one: then
+/// no more than the range has of it.
+#[cfg(not(any(miri, loom, allocated)))]
+fn huge_of(smaps: &str, range: std::ops::Range<u64>) -> Option<u64> {
+    let (mut huge, mut within) = (0, 0);
+    for line in smaps.lines() {
+        let mut words = line.split_whitespace();
+        let first = words.next()?;
+        if first == "AnonHugePages:" {
+            huge += within.min(1024 * words.next()?.parse::<u64>().ok()?);
+        } else if let Some((start, end)) = first.split_once('-') {
+            let [start, end] = [start, end].map(|end| u64::from_str_radix(end, 16).ok());
+            within = end?.min(range.end).saturating_sub(start?.max(range.start));
+        }
+    }
+    Some(huge)
 }
 
 /// Interpreters have no mappings and no huge pages, and sanitizers do not know where a mapping's bytes end: the standard
@@ -123,6 +148,10 @@ impl Memory {
 
     pub(super) fn resident(&self) -> io::Result<u64> {
         Ok(self.size as u64)
+    }
+
+    pub(super) fn huge(&self) -> io::Result<u64> {
+        Ok(0)
     }
 }
 
@@ -312,6 +341,20 @@ mod tests {
     fn a_crooked_extent_is_refused() {
         let mut carver = Memory::reserve(4096).expect("a page");
         let _crooked: Shared<AtomicU32> = carver.shared(Extent { offset: 2, length: 1 });
+    }
+
+    /// Two mappings, the second as large as the range and a neighbour together.
+    #[cfg(not(any(miri, allocated)))]
+    #[test]
+    fn huge_pages_are_counted_where_the_range_is() {
+        let smaps = "7f0000000000-7f0000400000 rw-p 00000000 00:00 0 \nRss:  4096 kB\nAnonHugePages:      2048 kB\n\
+                     7f0000400000-7f0000c00000 rw-p 00000000 00:00 0 [heap]\nAnonHugePages:      8192 kB\nVmFlags: rd wr\n";
+        let of = |range| huge_of(smaps, range);
+        assert_eq!(of(0x7f00_0000_0000..0x7f00_0040_0000), Some(2 << 20));
+        assert_eq!(of(0x7f00_0040_0000..0x7f00_0080_0000), Some(4 << 20), "no more than it has");
+        assert_eq!(of(0x7f00_0020_0000..0x7f00_0060_0000), Some((2 << 20) + (2 << 20)));
+        assert_eq!(of(0..4096), Some(0));
+        assert_eq!(huge_of("7f00-zz rw-p\n", 0..1), None);
     }
 
     /// What the lazy table rests on: only what was written is resident, and nothing else.

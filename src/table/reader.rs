@@ -124,6 +124,14 @@ impl Reader {
         self.header.memory().resident()
     }
 
+    /// Bytes of it that lie in huge pages.
+    ///
+    /// # Errors
+    /// As the operating system's.
+    pub fn huge_bytes(&self) -> io::Result<u64> {
+        self.header.memory().huge()
+    }
+
     /// All places that hold a connection when the scan comes by. One that is there throughout is met
     /// exactly once; one that comes or goes meanwhile may be met or not.
     pub fn scan(&self) -> impl Iterator<Item = Index> + '_ {

@@ -80,7 +80,7 @@ fn answer(seconds: u64) -> Value {
             { "port": "outside", "interface": "ens1f1", "state": "up", "zone": 0, "unclaimed": 3,
               "queues": [queue(0, 98_000, 210_000, seconds), queue(1, 92_000, 102_000, seconds)] },
         ],
-        "memory": { "table": 1, "table_resident": 1, "table_kind": "huge pages", "frames": {
+        "memory": { "table": 1, "table_resident": 1, "table_huge": 1, "table_kind": "huge pages", "frames": {
             "total": 1, "size": 2048, "free": 1, "filling": 0, "sending": 0, "held": 0, "under_way": 0,
             "unaccounted": 0,
         } },

@@ -30,6 +30,8 @@ pub struct Plane {
     pub table_bytes: u64,
     /// Bytes of memory that the tables really hold.
     pub table_resident: Watch<Option<u64>>,
+    /// Bytes of that in huge pages.
+    pub table_huge: Watch<Option<u64>>,
 }
 
 /// A number that lies elsewhere and is looked up when it is asked for.

@@ -106,6 +106,7 @@ impl Middlebox {
             table_memory: "ordinary pages".to_owned(),
             table_bytes: 1 << 20,
             table_resident: Watch::new(|| None),
+            table_huge: Watch::new(|| None),
         };
         let worker = Worker { shard, view, teller: Teller { writer, last_id: 0 } };
         Middlebox { worker, plane, poll, server, socket, _scratch: scratch }

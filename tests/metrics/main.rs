@@ -133,7 +133,7 @@ fn plane(name: &str, numbers: &Numbers) -> Plane {
         unclaimed: numbers.watch(),
         state: PortState::default(),
     };
-    let resident = numbers.next();
+    let (resident, huge) = (numbers.next(), numbers.next());
     Plane {
         workers: vec![Arc::new(view)],
         ports: vec![
@@ -148,6 +148,7 @@ fn plane(name: &str, numbers: &Numbers) -> Plane {
         table_memory: "huge pages".to_owned(),
         table_bytes: numbers.next(),
         table_resident: Watch::new(move || Some(resident)),
+        table_huge: Watch::new(move || Some(huge)),
     }
 }
 
