@@ -31,7 +31,7 @@ use lastack::daemon::handover::Exchange;
 use lastack::fragments::Token;
 use lastack::shard::{
     self, Action, Admission, Arrival, Arrivals, BURST, Class, Datagram, Observer, POLL_BUDGET, Shard,
-    Verdict, steering_hash_of_frame,
+    Verdict, steering_of_frame,
 };
 use lastack::table::HashKeys;
 use lastack::time::{SystemClock, Time};
@@ -240,7 +240,7 @@ fn arrival(bytes: &[u8], at: Time) -> Arrival<'_> {
 
 /// Whose connection a packet belongs to, of two workers.
 fn owner(bytes: &[u8]) -> usize {
-    steering_hash_of_frame(&wire::Frame::whole(bytes, Link::Ethernet), 0) as usize % 2
+    steering_of_frame(&wire::Frame::whole(bytes, Link::Ethernet), 0).0 as usize % 2
 }
 
 /// The segments of connection `number`: its handshake, and then one that changes nothing.

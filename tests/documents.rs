@@ -204,6 +204,7 @@ fn stats() -> Stats {
             busy: 0.0,
             handed_over: 0,
             taken_over: 0,
+            overlapped: 0,
         }],
         ports: vec![Port {
             port: String::new(),

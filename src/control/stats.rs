@@ -118,6 +118,8 @@ pub struct Worker {
     pub handed_over: u64,
     /// Packets taken over from other workers.
     pub taken_over: u64,
+    /// Bursts that were judged when the next one had been read already.
+    pub overlapped: u64,
 }
 
 /// A port.
@@ -340,6 +342,7 @@ fn worker_of(view: &View, report: &Report) -> Worker {
         busy: work.busy_nanoseconds as f64 / 1e9,
         handed_over: work.handed_over,
         taken_over: work.taken_over,
+        overlapped: work.overlapped,
     }
 }
 

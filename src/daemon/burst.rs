@@ -39,7 +39,9 @@ pub(super) struct Burst {
     gathered: Gathered,
     /// When it was received, and the number of its first packet's token.
     pub(super) at: Time,
-    pub(super) first: u64,
+    pub(super) token: u64,
+    /// Whether a fragment is among them, as far as anybody has looked.
+    pub(super) has_fragments: bool,
 }
 
 impl Burst {
@@ -50,14 +52,15 @@ impl Burst {
             slots: Vec::with_capacity(BURST),
             gathered: Gathered::new(longest),
             at: Time::default(),
-            first: 0,
+            token: 0,
+            has_fragments: false,
         }
     }
 
     /// Without even room: what stands in for one that is in use.
     pub(super) fn nothing() -> Burst {
         let (descriptors, slots, gathered) = (Vec::new(), Vec::new(), Gathered::new(0));
-        Burst { descriptors, slots, gathered, at: Time::default(), first: 0 }
+        Burst { descriptors, slots, gathered, at: Time::default(), token: 0, has_fragments: false }
     }
 
     /// Puts the packets together that lie in several frames: before anybody looks at their bytes.

@@ -48,7 +48,7 @@ impl Worker {
                 }
                 Action::Drop => self.store.give_all(rest.by_ref().take(slot.parts)),
                 Action::Held => {
-                    let token = token(burst.first + place as u64, self.number, self.exchange.workers());
+                    let token = token(burst.token + place as u64, self.number, self.exchange.workers());
                     if let Some(parts) = Parts::collect(&mut rest, slot.parts) {
                         self.held.insert(token, Waiting { parts, origin: slot.origin });
                     }
@@ -60,6 +60,7 @@ impl Worker {
         drop(rest);
         burst.descriptors = descriptors;
         burst.slots.clear();
+        burst.has_fragments = false;
         self.state.unjudged = burst;
     }
 

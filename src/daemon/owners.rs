@@ -6,17 +6,26 @@
 //!  a datagram that is complete, its fragments with it ──┘
 //! ```
 
+use af_xdp::Descriptor;
 use arrayvec::ArrayVec;
 
+use super::burst::{Burst, Slot};
 use super::forward::lose;
 use super::frames::Store;
 use super::handover::{Message, Passing, Waiting};
 use super::worker::{State, Worker};
 use crate::fragments::Token;
-use crate::shard::{BURST, Datagram, steering_hash_of_frame};
+use crate::shard::{BURST, Datagram, steering_of_frame};
 use crate::time::Time;
 use crate::view::Loss;
 use crate::wire::{Frame, Link};
+
+/// Where a packet of a burst belongs.
+#[derive(Debug, Clone, Copy)]
+struct Whose {
+    owner: usize,
+    is_fragment: bool,
+}
 
 impl Worker {
     /// A burst of what another worker has handed over.
@@ -39,7 +48,7 @@ impl Worker {
                     taken += 1;
                     self.process_taken(at);
                     // What came before it goes first.
-                    self.judge_last(at);
+                    self.judge_unjudged(at);
                     self.judge_passing(*passing, at);
                 }
             }
@@ -57,59 +66,84 @@ impl Worker {
     }
 
     /// Gives those packets of the burst to other workers that belong to them.
-    pub(super) fn hand_over_strangers(&mut self) {
+    pub(super) fn hand_over_strangers(&mut self, at: Time) {
         let workers = self.exchange.workers() as u32;
-        let mut owners = [0_usize; BURST];
-        let mut strangers = 0;
+        let mut whose = [Whose { owner: self.number, is_fragment: false }; BURST];
+        let (mut strangers, mut fragments) = (0, 0);
         let burst = &self.state.burst;
-        for (number, slot) in burst.slots.iter().enumerate() {
+        for (place, (slot, whose)) in burst.slots.iter().zip(&mut whose).enumerate() {
             let zone = self.ports[usize::from(slot.origin.port)].zone;
-            let frame = Frame::whole(burst.bytes(number, &self.umem), Link::Ethernet);
-            owners[number] = (steering_hash_of_frame(&frame, zone) % workers) as usize;
-            strangers += usize::from(owners[number] != self.number);
+            let frame = Frame::whole(burst.bytes(place, &self.umem), Link::Ethernet);
+            let (hash, is_fragment) = steering_of_frame(&frame, zone);
+            *whose = Whose { owner: (hash % workers) as usize, is_fragment };
+            let is_stranger = whose.owner != self.number;
+            strangers += usize::from(is_stranger);
+            fragments += usize::from(is_fragment && !is_stranger);
         }
+        self.state.burst.has_fragments = fragments > 0;
         if strangers > 0 {
-            self.part(&owners);
+            self.part(&whose, at);
         }
     }
 
     /// Divides the burst: what is not this worker's goes to whom it belongs.
-    fn part(&mut self, owners: &[usize; BURST]) {
-        let Worker { state, exchange, plane, sockets, store, number: own, umem, .. } = self;
-        let State { burst, kept, work, under_way, .. } = state;
-        let mut woken: ArrayVec<usize, BURST> = ArrayVec::new();
-        let mut descriptors = burst.descriptors.drain(..);
-        for (slot, &owner) in burst.slots.iter().zip(owners) {
-            let mut parts = descriptors.by_ref().take(slot.parts);
-            if owner == *own {
-                kept.push_parts(parts, slot.origin);
-            } else if exchange.has_room((*own, owner), slot.parts) {
-                for descriptor in parts.by_ref() {
-                    *under_way += 1;
-                    let message = Message::Frame(descriptor, slot.origin);
-                    if let Err(message) = exchange.send((*own, owner), message) {
-                        debug_assert!(false, "there was room");
-                        take_back(message, store);
-                    }
-                }
-                work.handed_over += 1;
-                if !woken.contains(&owner) {
-                    woken.push(owner);
-                }
-            } else {
-                store.give_all(parts);
-                lose(sockets, slot.origin, Loss::HandOverFull, 1);
-            }
-        }
-        drop(descriptors);
-        for owner in woken {
-            if exchange.is_asleep(owner) {
-                plane.workers[owner].wake();
-            }
-        }
-        burst.slots.clear();
+    ///
+    /// A datagram that fragments complete here may belong to another worker, too, and must not be overtaken by what came
+    /// after them: they are judged before the next stranger goes.
+    fn part(&mut self, whose: &[Whose; BURST], at: Time) {
+        let State { burst, kept, .. } = &mut self.state;
         std::mem::swap(burst, kept);
-        burst.gather(umem);
+        let mut parting = std::mem::replace(kept, Burst::nothing());
+        let mut descriptors = std::mem::take(&mut parting.descriptors);
+        let mut rest = descriptors.drain(..);
+        let mut woken: ArrayVec<usize, BURST> = ArrayVec::new();
+        for (slot, whose) in parting.slots.iter().zip(whose) {
+            let parts = rest.by_ref().take(slot.parts);
+            if whose.owner == self.number {
+                self.state.burst.push_parts(parts, slot.origin);
+                self.state.burst.has_fragments |= whose.is_fragment;
+                continue;
+            }
+            if self.state.burst.has_fragments {
+                self.process_taken(at);
+            }
+            if self.state.unjudged.has_fragments {
+                self.judge_unjudged(at);
+            }
+            if self.give(whose.owner, parts, *slot) && !woken.contains(&whose.owner) {
+                woken.push(whose.owner);
+            }
+        }
+        drop(rest);
+        for owner in woken {
+            if self.exchange.is_asleep(owner) {
+                self.plane.workers[owner].wake();
+            }
+        }
+        parting.descriptors = descriptors;
+        parting.slots.clear();
+        parting.has_fragments = false;
+        self.state.kept = parting;
+        self.state.burst.gather(&self.umem);
+    }
+
+    /// Puts a packet into the ring of another worker; false where that is full, and the packet lost.
+    fn give(&mut self, owner: usize, parts: impl Iterator<Item = Descriptor>, slot: Slot) -> bool {
+        let Worker { state, exchange, sockets, store, number: own, .. } = self;
+        if !exchange.has_room((*own, owner), slot.parts) {
+            store.give_all(parts);
+            lose(sockets, slot.origin, Loss::HandOverFull, 1);
+            return false;
+        }
+        for descriptor in parts {
+            state.under_way += 1;
+            if let Err(message) = exchange.send((*own, owner), Message::Frame(descriptor, slot.origin)) {
+                debug_assert!(false, "there was room");
+                take_back(message, store);
+            }
+        }
+        state.work.handed_over += 1;
+        true
     }
 
     /// Passes a datagram on, with the frames of its fragments.

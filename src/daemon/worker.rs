@@ -166,7 +166,7 @@ impl Worker {
             std::thread::yield_now();
         }
         self.drain();
-        self.judge_last(self.clock.now());
+        self.judge_unjudged(self.clock.now());
         self.shard.flush_fragments(&mut self.ears);
         self.settle();
         self.flush();
@@ -205,8 +205,9 @@ impl Worker {
                 found.packets += self.take_over(from, at);
             }
         }
-        if !self.has_more_waiting() {
-            self.judge_last(at);
+        // What has come is judged with what comes next, or now if nothing does.
+        if found.packets == 0 || !self.has_more_waiting() {
+            self.judge_unjudged(at);
         }
         while let Some(command) = self.view().commands.pop() {
             self.obey(command);
@@ -242,26 +243,30 @@ impl Worker {
             if self.exchange.workers() > 1
                 && (self.steering == Steering::Rss || self.state.burst.has_unusual(&self.umem))
             {
-                self.hand_over_strangers();
+                self.hand_over_strangers(at);
             }
-            self.process(at);
+            if !self.state.burst.slots.is_empty() {
+                self.process(at);
+            }
         }
         count
     }
 
     /// Whether packets wait that the next turn will take.
     fn has_more_waiting(&mut self) -> bool {
-        self.sockets.iter_mut().any(Socket::is_pending) || self.exchange.is_pending(self.number)
+        !self.state.unjudged.slots.is_empty()
+            && (self.sockets.iter_mut().any(Socket::is_pending) || self.exchange.is_pending(self.number))
     }
 
     /// Has the shard read the burst that has come in, which is judged after the one before it.
     pub(super) fn process(&mut self, at: Time) {
         let State { burst, reading, tokens, .. } = &mut self.state;
-        (burst.at, burst.first) = (at, *tokens);
+        (burst.at, burst.token) = (at, *tokens);
         *tokens += burst.slots.len() as u64;
         let worker = (self.number, self.exchange.workers());
         self.shard.read(reading, &Given { burst, umem: &self.umem, ports: &self.ports, worker });
-        self.judge_last(at);
+        self.state.work.overlapped += u64::from(!self.state.unjudged.slots.is_empty());
+        self.judge_unjudged(at);
         let State { burst, unjudged, read, reading, .. } = &mut self.state;
         self.shard.locate(reading);
         std::mem::swap(reading, read);
@@ -269,7 +274,7 @@ impl Worker {
     }
 
     /// Has the shard judge what it has read, and does as it says.
-    pub(super) fn judge_last(&mut self, at: Time) {
+    pub(super) fn judge_unjudged(&mut self, at: Time) {
         let State { unjudged: burst, read, verdicts, .. } = &mut self.state;
         if burst.slots.is_empty() {
             return;
@@ -379,7 +384,7 @@ impl Arrivals for Given<'_> {
             zone: port.zone,
             admission: port.admission,
             at: self.burst.at,
-            token: token(self.burst.first + place as u64, self.worker.0, self.worker.1),
+            token: token(self.burst.token + place as u64, self.worker.0, self.worker.1),
         }
     }
 }

@@ -154,7 +154,7 @@ fn states(workers: &[Worker]) -> Family {
 }
 
 /// How the workers get on.
-fn work(workers: &[Worker]) -> [Family; 7] {
+fn work(workers: &[Worker]) -> [Family; 8] {
     let mut info = Family::info("worker", "A worker, and the core it runs on where it has one of its own");
     let mut bursts = Family::counter("worker_bursts", "Bursts that held at least one packet");
     let mut turns = Family::counter("worker_turns", "Times that a worker looked at all its rings");
@@ -162,6 +162,8 @@ fn work(workers: &[Worker]) -> [Family; 7] {
     let mut busy = Family::counter("worker_busy", "Time spent in turns that found something to do");
     let mut handed =
         Family::counter("worker_handed_over_packets", "Packets given to the worker they belong to");
+    let mut overlapped =
+        Family::counter("worker_overlapped_bursts", "Bursts judged when the next one had been read already");
     let mut taken = Family::counter("worker_taken_over_packets", "Packets taken over from other workers");
     busy = busy.of(Measure::Seconds);
     for worker in workers {
@@ -174,9 +176,10 @@ fn work(workers: &[Worker]) -> [Family; 7] {
         sleeps.push(label(), Value::Whole(work.sleeps));
         busy.push(label(), Value::Real(work.busy_nanoseconds as f64 / 1e9));
         handed.push(label(), Value::Whole(work.handed_over));
+        overlapped.push(label(), Value::Whole(work.overlapped));
         taken.push(label(), Value::Whole(work.taken_over));
     }
-    [info, bursts, turns, sleeps, busy, handed, taken]
+    [info, bursts, overlapped, turns, sleeps, busy, handed, taken]
 }
 
 /// Where the UMEM's frames are.

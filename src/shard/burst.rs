@@ -23,7 +23,7 @@ use crate::wire::{Ack, Checks, Control, Glance, Plain, Seq, protocol};
 /// One packet of a burst.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slot {
-    /// Its tuple; of what bears none, any.
+    /// Its tuple: of what is not plain the one that it seems to bear, or [`Key::NOBODYS`].
     pub(super) key: Key,
     pub(super) hash: Hash,
     /// A plain segment's numbers.

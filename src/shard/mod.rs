@@ -56,7 +56,7 @@ pub use counters::Counters;
 pub use evidence::{Evidence, Glimpse, Quoted};
 pub use pieces::Datagram;
 pub use record::{End, Record};
-pub use steering::{steering_hash, steering_hash_of_frame};
+pub use steering::{steering_hash, steering_of_frame};
 pub use verdict::{Action, Class, Reason, Refusal, Subject, Verdict};
 
 use crate::fragments::{self, Reassembly, Token};

@@ -12,8 +12,7 @@
 //!
 //! Each stage has memory fetched that the burst's next one looks at. A burst by itself goes through all three in a row
 //! ([`Shard::process`]) and waits for most of that memory twice. While more packets are waiting, another burst's stage can
-//! stand between: read the next burst, judge this one, locate the next one. Then nobody waits for anything; it is a
-//! seventh of an established packet's time with a million connections.
+//! stand between: read the next burst, judge this one, locate the next one (docs/performance.md says what it brings).
 //!
 //! Nothing has to be right about what lies between: the place that a burst has located is a guess, and asked when it is
 //! judged. So timers may end connections in the meantime, and the burst before may begin some.
@@ -72,6 +71,7 @@ impl Shard {
         verdicts: &mut [Verdict],
         observer: &mut O,
     ) {
+        debug_assert!(verdicts.len() >= burst.slots().len(), "room for a verdict of each packet");
         let processor = self.processor;
         processor.run(
             #[inline(always)]

@@ -41,17 +41,16 @@ pub fn steering_hash(packet: &Packet<'_>, zone: u16) -> u32 {
     }
 }
 
-/// The steering hash of a frame that nobody has parsed yet: for whoever only wants to know where it belongs. Nearly
-/// every frame takes the short way, which asks no more of it than that.
+/// The steering hash of a frame that nobody has parsed yet, and whether it is a fragment: for whoever only wants to know
+/// where it belongs. Nearly every frame takes the short way, which asks no more of it than that.
 #[inline]
-pub fn steering_hash_of_frame(frame: &Frame<'_>, zone: u16) -> u32 {
+pub fn steering_of_frame(frame: &Frame<'_>, zone: u16) -> (u32, bool) {
     let plain = Plain::v4(frame, Checks::NONE).or_else(|| Plain::v6(frame, Checks::NONE));
-    match plain {
-        Some(Plain { addresses, ports, .. }) => {
-            of(addresses, (ports.source, ports.destination), protocol::TCP, zone)
-        }
-        None => steering_hash(&wire::parse(frame, Checks::NONE), zone),
+    if let Some(Plain { addresses, ports, .. }) = plain {
+        return (of(addresses, (ports.source, ports.destination), protocol::TCP, zone), false);
     }
+    let packet = wire::parse(frame, Checks::NONE);
+    (steering_hash(&packet, zone), matches!(packet.transport, Transport::Fragment(_)))
 }
 
 #[inline]
@@ -114,11 +113,9 @@ mod tests {
             let frame = Frame::whole(bytes, Link::Ethernet);
             for zone in [0, 3] {
                 let packet = wire::parse(&frame, Checks::NONE);
-                assert_eq!(
-                    steering_hash_of_frame(&frame, zone),
-                    steering_hash(&packet, zone),
-                    "frame {number}"
-                );
+                let is_fragment = matches!(packet.transport, Transport::Fragment(_));
+                let expected = (steering_hash(&packet, zone), is_fragment);
+                assert_eq!(steering_of_frame(&frame, zone), expected, "frame {number}");
             }
         }
     }

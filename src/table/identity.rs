@@ -15,6 +15,8 @@ use super::connection::Sense;
 const LIVE: u64 = 1 << 40;
 /// Flag of the kind: its addresses are IPv6.
 const V6: u64 = 1 << 41;
+/// Flag of what stands for no connection at all.
+const NOBODY: u64 = 1 << 42;
 
 /// The two words that a lookup compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +26,8 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// What a free place bears, and no packet.
-    pub(super) const VACANT: Identity = Identity { addresses: 0, ports_and_kind: 0 };
+    /// What neither a packet nor a place bears.
+    pub(super) const NOBODYS: Identity = Identity { addresses: 0, ports_and_kind: NOBODY };
 
     /// What a live connection bears whose originator is `source` and responder `destination`, each an IPv4 address
     /// (or a fold) and a port.

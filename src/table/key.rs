@@ -28,8 +28,8 @@ pub struct Key {
 }
 
 impl Key {
-    /// What stands for the key of something without one; it equals no other.
-    pub const NOBODYS: Key = Key { identity: Identity::VACANT, v6: None };
+    /// What stands for the key of something without one; it equals no other, and no place matches it.
+    pub const NOBODYS: Key = Key { identity: Identity::NOBODYS, v6: None };
 
     /// An IPv4 key; source and destination are an address (host order) and a port, or what stands for it in a protocol
     /// without ports. The same tuple in two zones (bridge, VLAN) is two connections.

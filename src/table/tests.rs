@@ -241,6 +241,16 @@ fn removing_what_is_gone_does_nothing() {
 }
 
 #[test]
+fn nobodys_key_matches_neither_a_free_place_nor_any_connection() {
+    let mut table = table(4);
+    assert_eq!(table.matches(Index::new(0), &Key::NOBODYS), None);
+    let key = Key::v4((0, 0), (0, 0), 0, 0);
+    let index = table.insert(table.hash(&key), &key, 1, Time::default()).expect("room");
+    assert_eq!(table.matches(index, &Key::NOBODYS), None);
+    assert_ne!(key, Key::NOBODYS);
+}
+
+#[test]
 fn zone_protocol_and_family_tell_connections_apart() {
     let mut table = table(5);
     let tuple = Tuple::v4(1, 1, 2, 2);

@@ -43,6 +43,7 @@ fn worker(number: u32, busy: f64, seconds: u64) -> Value {
         "number": number, "cpu": number + 1, "turns": 50_000 * seconds, "bursts": 40_000 * seconds,
         "sleeps": 120 * seconds, "busy": busy * seconds as f64, "handed_over": u64::from(number) * 700 * seconds,
         "taken_over": u64::from(1 - number) * 700 * seconds,
+        "overlapped": 0,
     })
 }
 

@@ -40,6 +40,8 @@ impl Report {
 pub struct Work {
     /// Bursts that held at least one packet.
     pub bursts: u64,
+    /// Bursts that were judged when the next one had been read already: more was waiting.
+    pub overlapped: u64,
     /// Times it looked at all its rings.
     pub turns: u64,
     /// Times it went to sleep.
@@ -59,9 +61,9 @@ pub struct Frames {
     pub free: u64,
     /// Held: fragments that wait for the rest of their datagram.
     pub held: u64,
-    /// On their way from worker to worker, and the beginnings of packets whose end has not come yet. Of one
-    /// worker this may be negative, as may the next two, where another one's frames came to it; of all
-    /// workers together none is.
+    /// On their way from worker to worker, read and not judged yet, and the beginnings of packets whose end has not
+    /// come yet. Of one worker this may be negative, as may the next two, where another one's frames came to it; of
+    /// all workers together none is.
     pub under_way: i64,
     /// Given to the kernel to receive into and not come back yet; as [`Frames::under_way`].
     pub filling: i64,

@@ -78,6 +78,7 @@ impl Numbers {
                 busy_nanoseconds: self.next() * 1_000_000_000,
                 handed_over: self.next(),
                 taken_over: self.next(),
+                overlapped: self.next(),
             },
             frames: Frames {
                 free: self.next(),

@@ -3,11 +3,14 @@
 //! A veth chooses the queue by its own hash of the packet, which is not the same for both directions of a
 //! connection: with `rss` about every second one arrives at the worker that does not have it.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::thread;
 
 use lastack::control::{Filter, Stats};
 use lastack::lab::Options;
+use lastack::shard::steering_of_frame;
+use lastack::wire::build::Builder;
+use lastack::wire::{Frame, Link};
 
 use crate::endpoints::{
     CLIENT_V4, CLIENT_V6, SERVER_V4, SERVER_V6, Service, Web, connected, crosses, ping, udp,
@@ -178,6 +181,42 @@ fn fragments_cross_whole_whichever_workers_they_come_to() {
     }
 }
 
+/// Each flow sends a datagram in fragments, then a small one, and those of another flow in between: now both come in one
+/// burst, now in two. The worker that receives them puts the datagram together, for another one every other time.
+#[test]
+fn a_datagram_in_fragments_is_not_overtaken_on_its_way_to_another_worker() {
+    if !is_root("fragments in order") {
+        return;
+    }
+    let (IpAddr::V4(client), IpAddr::V4(server)) = (CLIENT_V4, SERVER_V4) else { unreachable!() };
+    let fragment = Builder::v4(client.octets(), server.octets()).fragment(17, 0, true, &[0; 64]);
+    let (hash, is_fragment) = steering_of_frame(&Frame::whole(&fragment, Link::Ethernet), 0);
+    // One queue, whose worker is the first.
+    assert!(is_fragment && hash % 2 == 0, "fragments stay where they come in");
+    let site = site(1);
+    let middlebox = start(&site, "rss");
+    let [sink, others] = [9, 10].map(|port| udp(&site.lab.server, SocketAddr::new(SERVER_V4, port)));
+    let other = udp(&site.lab.client, SocketAddr::new(CLIENT_V4, 30_000));
+    other.connect(others.local_addr().unwrap()).unwrap();
+    for port in 20_000..20_016 {
+        let socket = udp(&site.lab.client, SocketAddr::new(CLIENT_V4, port));
+        socket.connect(sink.local_addr().unwrap()).unwrap();
+        for round in 0..60 {
+            socket.send(&[0; 2000]).unwrap();
+            for _ in 0..round {
+                other.send(b"in between").unwrap();
+            }
+            socket.send(&[0]).unwrap();
+            let mut buffer = [0; 4096];
+            let lengths = [(); 2].map(|()| sink.recv(&mut buffer).unwrap());
+            assert_eq!(lengths, [2000, 1], "port {port}, {round} in between");
+        }
+    }
+    let stats = middlebox.balance();
+    assert!(handed_over(&stats) > 0);
+    middlebox.end();
+}
+
 /// Sends a datagram in six fragments and holds that it comes back.
 fn fragmented(socket: &UdpSocket, number: u8) {
     let sent: Vec<u8> = (0..8192_u32).map(|at| (at / 7) as u8 ^ number).collect();
@@ -236,6 +275,8 @@ fn more_than_the_rings_hold_is_lost_for_counted_reasons_only() {
         let stats = middlebox.balance();
         let dropped: u64 = reasons(&stats).iter().map(|(_, n)| n).sum();
         assert_eq!(dropped, stats.packets.dropped, "every drop has its reason: {steering}, {queues} queues");
+        let overlapped: u64 = stats.workers.iter().map(|worker| worker.overlapped).sum();
+        assert!(overlapped > 0, "two bursts were under way at once: {steering}, {queues} queues");
         handed_over(&stats);
         assert!(stats.ports.iter().all(|port| port.unclaimed == 0), "{stats:?}");
         middlebox.end();
