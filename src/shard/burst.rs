@@ -9,16 +9,16 @@
 //!
 //! Each stage runs over the whole burst, so that the memory that the next one needs arrives in the meantime.
 //! Nearly all packets are [`Plain`], those that open a connection as well, and a slot has all that judging such a one takes;
-//! of the others a [`Glance`] tells what to fetch, and they are parsed when they are judged. A slot keeps no part of the
+//! of the others the tuple tells what to fetch, mostly at a [`Glance`], and they are parsed when they are judged. A slot keeps no part of the
 //! frame, so that a burst may stay under way while the frames are somebody else's to lend.
 //!
 //! Life cycle: made once, then for each burst [`Shard::read`](super::Shard::read), [`Shard::locate`](super::Shard::locate)
 //! and [`Shard::judge`](super::Shard::judge), which leaves it empty.
 
-use super::{Admission, Arrivals, BURST, key};
+use super::{Admission, Arrivals, BURST, key, key_of};
 use crate::table::{Hash, Index, Key, Table};
 use crate::time::Time;
-use crate::wire::{Ack, Checks, Control, Glance, Plain, Seq, protocol};
+use crate::wire::{self, Ack, Checks, Control, Glance, Plain, Seq, protocol};
 
 /// One packet of a burst.
 #[derive(Debug, Clone, Copy)]
@@ -91,9 +91,13 @@ impl Slot {
         }
         self.forget();
         // Only for what is fetched: whose it is, and what is right about it, is asked when it is judged.
-        if let Some(Glance { addresses, protocol, ports }) = Glance::at(&arrival.frame) {
-            let ports = ports.map_or((0, 0), |ports| (ports.source, ports.destination));
-            let Some(key) = key(addresses, ports, protocol, arrival.zone) else { return };
+        let key = match Glance::at(&arrival.frame) {
+            Some(Glance { addresses, protocol, ports }) => {
+                key(addresses, (ports.source, ports.destination), protocol, arrival.zone)
+            }
+            None => key_of(&wire::parse(&arrival.frame, Checks::NONE), arrival.zone),
+        };
+        if let Some(key) = key {
             self.key = key;
             self.hash = table.hash(&key);
         }

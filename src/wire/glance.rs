@@ -4,8 +4,8 @@
 //!  link, VLAN tags │ IPv4 or IPv6: protocol, addresses │ TCP, UDP: ports
 //! ```
 //!
-//! Nothing is verified, no length and no checksum; what it takes to find the ports is all that is read. Of fragments,
-//! extension headers and ICMP it knows nothing. Only [`super::parse`] says what a packet is.
+//! Nothing is verified, no length and no checksum; what it takes to find the ports of TCP and UDP is all that is read, and
+//! any other frame (fragments, extension headers, ICMP, other protocols) is left to [`super::parse`]. Only [`super::parse`] says what a packet is.
 
 use super::{Addresses, Frame, Link, Ports, ip, link, protocol};
 
@@ -16,12 +16,12 @@ pub struct Glance<'a> {
     pub addresses: Addresses<'a>,
     /// Its protocol, or next header.
     pub protocol: u8,
-    /// What lies where TCP and UDP have their ports; none of other protocols.
-    pub ports: Option<Ports>,
+    /// What lies where TCP and UDP have their ports.
+    pub ports: Ports,
 }
 
 impl<'a> Glance<'a> {
-    /// Looks at an Ethernet frame; `None` where there is not enough to see.
+    /// Looks at an Ethernet frame; `None` where it does not seem to be TCP or UDP.
     #[inline(always)]
     pub fn at(frame: &Frame<'a>) -> Option<Glance<'a>> {
         let (ethernet, mut behind) = frame.bytes.split_first_chunk::<14>()?;
@@ -59,11 +59,10 @@ impl<'a> Glance<'a> {
 
     #[inline(always)]
     fn of(addresses: Addresses<'a>, protocol: u8, behind: &[u8]) -> Option<Glance<'a>> {
-        let ports = match protocol {
-            protocol::TCP | protocol::UDP => Some(Ports::read(behind.first_chunk()?)),
-            protocol::ICMP | protocol::ICMPV6 => return None,
-            _ => None,
-        };
+        if protocol != protocol::TCP && protocol != protocol::UDP {
+            return None;
+        }
+        let ports = Ports::read(behind.first_chunk()?);
         Some(Glance { addresses, protocol, ports })
     }
 }

@@ -74,7 +74,7 @@ pub(super) const LEAD: &str = "<p class=\"lead\">Lastack is a middlebox that kno
 
 pub(super) const READING: &str = "<div class=\"columns\">\n<section>\n<h2>How to read this</h2>\n<ul>\n\
 <li><b>Throughput</b>: higher is better. The bare loop reads a frame, hashes its addresses, fetches two cache lines \
-from memory, compares, moves a window. It tracks nothing: no checksum, no timer, no policy, no counter. The distance \
+from memory, compares, moves a window. It tracks nothing: no checksum, no timer, no policy, no counter, and no second burst under way while memory is awaited. The distance \
 to it is what everything else costs. It runs on one core, however many shards the engine has; a shard is a part of \
 the table with a core of its own.</li>\n\
 <li><b>Latency</b>: lower is better. Packets are handled in bursts of 32, two of which are under way at once; the time is \
