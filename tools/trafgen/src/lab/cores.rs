@@ -26,6 +26,22 @@ use crate::Failure;
 /// /proc/PID/stat counts in hundredths of a second on every architecture that Rust's standard library knows.
 const UNIT: Duration = Duration::from_millis(10);
 
+/// Whose work in the middle is measured.
+pub(crate) enum Watched<'a> {
+    Lastack(&'a Process),
+    Kernel(Spare),
+}
+
+impl Watched<'_> {
+    /// That of whatever is in the middle.
+    pub(crate) fn of(process: Option<&Process>) -> Result<Watched<'_>, Failure> {
+        Ok(match process {
+            Some(process) => Watched::Lastack(process),
+            None => Watched::Kernel(Spare::soak(MIDDLE)?),
+        })
+    }
+}
+
 /// A moment, and what was used until then.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
@@ -60,15 +76,18 @@ struct Work {
 }
 
 impl Moment {
-    /// Now; `process` is Lastack's, if there is one, and `spare` has what is left of the middle's core.
-    pub(crate) fn now(process: Option<&Process>, spare: &Spare) -> Result<Moment, Failure> {
+    /// Now; `middle` is Lastack's process, or has what the kernel leaves of the middle's core.
+    pub(crate) fn now(middle: &Watched<'_>) -> Result<Moment, Failure> {
         let work = |process: &Process| {
             let [user, system] = times_of(&process.id().to_string())?;
             Ok::<_, Failure>(Work { busy: process.busy()?, whole: user + system, system })
         };
-        let worker = process.map(work).transpose()?;
-        let ends = own_threads(spare.id())? + run_time(&put_off(ENDS)?)?;
-        let arrivals = spare.taken() + run_time(&put_off(MIDDLE)?)?;
+        let (worker, spare) = match middle {
+            Watched::Lastack(process) => (Some(work(process)?), None),
+            Watched::Kernel(spare) => (None, Some(spare)),
+        };
+        let ends = own_threads(spare.map(Spare::id))? + run_time(&put_off(ENDS)?)?;
+        let arrivals = spare.map(Spare::taken).unwrap_or_default() + run_time(&put_off(MIDDLE)?)?;
         Ok(Moment { at: Instant::now(), ends, arrivals, worker })
     }
 
@@ -109,12 +128,13 @@ impl Usage {
 }
 
 /// What this process's threads have used, but for one that uses what others leave.
-fn own_threads(spare: Pid) -> Result<Duration, Failure> {
+fn own_threads(spare: Option<Pid>) -> Result<Duration, Failure> {
+    let spare = spare.map(|id| id.to_string());
     let mut sum = Duration::ZERO;
     for entry in fs::read_dir("/proc/self/task")? {
         let name = entry?.file_name();
         let name = name.to_string_lossy();
-        if *name != spare.to_string() {
+        if Some(&*name) != spare.as_deref() {
             sum += run_time(&format!("self/task/{name}"))?;
         }
     }

@@ -21,12 +21,11 @@ use std::time::{Duration, Instant};
 
 use lastack::lab::{INSIDE_INTERFACE, Interface, Lab, Mac, Namespace, SERVER_INTERFACE, VethEnd};
 
-use super::cores::{self, Moment, Usage};
+use super::cores::{self, Moment, Usage, Watched};
 use super::injector::Injector;
 use super::load::Segments;
 use super::middle::Middle;
-use super::spare::Spare;
-use super::{ENDS, MIDDLE, WARM_UP};
+use super::{ENDS, WARM_UP};
 use crate::Failure;
 
 /// 64 bytes on a wire, where four more check the frame.
@@ -137,9 +136,8 @@ fn run(
             None => inject(&Injector::new(interface, nowhere, packet)?, rate, &count, &end),
         }
     })?;
-    let process = middle.process();
-    let spare = Spare::soak(MIDDLE)?;
-    let look = || Ok::<_, Failure>((sent.load(Relaxed), sink.count()?, Moment::now(process, &spare)?));
+    let watched = Watched::of(middle.process())?;
+    let look = || Ok::<_, Failure>((sent.load(Relaxed), sink.count()?, Moment::now(&watched)?));
     thread::sleep(WARM_UP);
     let before = look();
     thread::sleep(duration);

@@ -14,11 +14,10 @@ use std::time::Duration;
 
 use lastack::lab::{CLIENT_INTERFACE, Lab, SERVER_INTERFACE};
 
-use super::cores::{Moment, Usage};
+use super::ENDS;
+use super::cores::{Moment, Usage, Watched};
 use super::flood::PACE;
 use super::middle::Middle;
-use super::spare::Spare;
-use super::{ENDS, MIDDLE};
 use crate::Failure;
 use crate::arguments::Ends;
 use crate::frame::Protocol;
@@ -99,11 +98,11 @@ pub(crate) struct Connections {
 pub(crate) fn connections(middle: &Middle) -> Result<Connections, Failure> {
     let (opened, closed, usage) = on_a_thread(|| {
         let mut rig = rig(middle, CONNECTIONS)?;
-        let spare = Spare::soak(MIDDLE)?;
-        let before = Moment::now(middle.process(), &spare)?;
+        let watched = Watched::of(middle.process())?;
+        let before = Moment::now(&watched)?;
         let opened = batch(&mut rig, Work::Open, CONNECTIONS)?;
         let closed = batch(&mut rig, Work::Close, CONNECTIONS)?;
-        let usage: Usage = Moment::now(middle.process(), &spare)?.since(&before);
+        let usage: Usage = Moment::now(&watched)?.since(&before);
         Ok((opened, closed, usage))
     })?;
     let at_work = usage.at_work() / CONNECTIONS;

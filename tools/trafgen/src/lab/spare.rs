@@ -11,6 +11,9 @@
 //! looks is time that somebody else had. A thread that took it has its own account; what is left is the kernel's
 //! handling of interrupts, which is how packets arrive.
 //!
+//! Where a thread never leaves the core, as a worker that spins, there is nothing to see, and this one does not even come to
+//! its end: it is for cores without one.
+//!
 //! Life cycle: [`Spare::soak`], [`Spare::taken`] at two moments; it ends when it is dropped.
 
 #![allow(unsafe_code, reason = "the lowest priority is asked for by a system call that no library here has")]
@@ -46,10 +49,10 @@ impl Spare {
         let (told, hear) = mpsc::channel();
         let (end, count) = (Arc::clone(&stop), Arc::clone(&taken));
         let thread = std::thread::Builder::new().name("spare".to_owned()).spawn(move || {
+            // Whoever waits for it may have gone away. First, since from then on it may have to wait for long.
+            let _ = told.send(gettid());
             cores::bind(core)?;
             give_way()?;
-            // Whoever waits for it may have gone away.
-            let _ = told.send(gettid());
             look(&end, &count)
         })?;
         match hear.recv() {
