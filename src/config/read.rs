@@ -254,7 +254,8 @@ impl Reader {
         match set_value(raw) {
             Ok(value) => self.read_key(section, subject, name, &value, raw, (0, 0)),
             Err(message) => {
-                self.refuse(0, format!("{} {name} = {}: {message}", section.header(), quoted(raw)))
+                let (header, name, raw) = (section.header(), quoted(name), quoted(raw));
+                self.refuse(0, format!("{header} {name} = {raw}: {message}"));
             }
         }
     }

@@ -608,6 +608,11 @@ fn a_set_names_one_key_and_a_value() {
             &["tcp.loose=\"a"],
             &["--set tcp.loose=\"a: [tcp] loose = \"a: not TOML: invalid basic string, expected `\"`"],
         ),
+        (
+            "",
+            &["ip.a\u{1}b=[x"],
+            &["--set ip.a\\u{1}b=[x: [ip] a\\u{1}b = [x: not TOML: unclosed array, expected `]`"],
+        ),
     ]);
 }
 
