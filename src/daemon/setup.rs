@@ -451,8 +451,8 @@ fn make_plane(
         spare_frames: Watch::new(move || spare.len() as u64),
         table_memory: "anonymous memory, huge pages where the kernel has some".to_owned(),
         table_bytes: cores.iter().map(|core| core.shard.table().mapped_bytes()).sum(),
-        table_resident: of_tables(cores, Reader::resident_bytes),
-        table_huge: of_tables(cores, Reader::huge_bytes),
+        table_resident: of_tables(cores, |tables| tables.iter().map(Reader::resident_bytes).sum()),
+        table_huge: of_tables(cores, Reader::huge_bytes_of),
     }
 }
 
@@ -466,9 +466,9 @@ fn unclaimed(missed: Missed) -> Watch<u64> {
 }
 
 /// A number of bytes of all tables together; none where the system does not tell.
-fn of_tables(cores: &[Core], bytes: fn(&Reader) -> io::Result<u64>) -> Watch<Option<u64>> {
+fn of_tables(cores: &[Core], bytes: fn(&[Reader]) -> io::Result<u64>) -> Watch<Option<u64>> {
     let tables: Vec<Reader> = cores.iter().map(|core| core.shard.table().reader()).collect();
-    Watch::new(move || tables.iter().map(|table| bytes(table).ok()).sum())
+    Watch::new(move || bytes(&tables).ok())
 }
 
 /// A worker's numbers before it begins.

@@ -105,12 +105,17 @@ impl Memory {
         Ok((resident * page) as u64)
     }
 
-    /// The part of the mapping that lies in huge pages, in bytes: smaps of proc_pid_smaps(5).
-    pub(super) fn huge(&self) -> io::Result<u64> {
+    /// The part of the mapping that lies in huge pages, in bytes, by the text of [`smaps`].
+    pub(super) fn huge(&self, smaps: &str) -> io::Result<u64> {
         let start = self.start.as_ptr().addr() as u64;
-        huge_of(&std::fs::read_to_string("/proc/self/smaps")?, start..start + self.size as u64)
+        huge_of(smaps, start..start + self.size as u64)
             .ok_or_else(|| io::Error::other("/proc/self/smaps is not as it was"))
     }
+}
+
+/// This process's mappings, proc_pid_smaps(5). The kernel walks all of their pages for it.
+pub(super) fn smaps() -> io::Result<String> {
+    std::fs::read_to_string("/proc/self/smaps")
 }
 
 /// How many bytes of `range` lie in huge pages, by the text of smaps. Mappings beside each other may be shown as one: then
@@ -150,7 +155,7 @@ impl Memory {
         Ok(self.size as u64)
     }
 
-    pub(super) fn huge(&self) -> io::Result<u64> {
+    pub(super) fn huge(&self, _smaps: &str) -> io::Result<u64> {
         Ok(0)
     }
 }

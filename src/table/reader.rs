@@ -16,7 +16,7 @@ use super::connection::{Addresses, Connection, Sense};
 use super::identity::Identity;
 use super::key::joined;
 use super::layout::Header;
-use super::memory::Shared;
+use super::memory::{self, Shared};
 use crate::time::{Tick, Time};
 
 /// Both endpoints of a connection: address, and port or what stands for it.
@@ -124,12 +124,13 @@ impl Reader {
         self.header.memory().resident()
     }
 
-    /// Bytes of it that lie in huge pages.
+    /// Bytes of these tables that lie in huge pages. Of all at once: the system is asked once, for the whole process.
     ///
     /// # Errors
     /// As the operating system's.
-    pub fn huge_bytes(&self) -> io::Result<u64> {
-        self.header.memory().huge()
+    pub fn huge_bytes_of(tables: &[Reader]) -> io::Result<u64> {
+        let smaps = memory::smaps()?;
+        tables.iter().map(|table| table.header.memory().huge(&smaps)).sum()
     }
 
     /// All places that hold a connection when the scan comes by. One that is there throughout is met
